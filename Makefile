@@ -1,0 +1,47 @@
+# tickberry. `make` alone lists what can be done.
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+# Arguments for the program: make run ARGS="--http 127.0.0.1:9000"
+ARGS ?=
+
+.PHONY: help
+help: ## List what can be done
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## Everything in one process: the page is on http://127.0.0.1:8080 (live with FINNHUB_TOKEN, else simulated)
+	@exec target/debug/tickberry up $(ARGS)
+
+.PHONY: build
+build: ## Compile the program for `make run`
+	@$(CARGO) build --locked --workspace --bins
+
+.PHONY: setup
+setup: ## Install what the tests need beside Rust (Debian packages by name; sudo where not root)
+	@scripts/setup
+
+.PHONY: test
+test: ## Set up and run all tests; prints a table of stages with budget and actual time
+	@scripts/test
+
+.PHONY: lint
+lint: ## Formatting, clippy and shellcheck, warnings are errors
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@shellcheck scripts/* .ci/run
+
+.PHONY: fresh
+fresh: ## How long `make run` takes in a fresh Debian root file system (needs root and mmdebstrap)
+	@scripts/fresh run
+
+.PHONY: bench
+bench: ## Codec, parser and fold against their peers, as ratios in one run (release build)
+	@$(CARGO) bench --locked -p tickberry-bench
+
+.PHONY: fuzz
+fuzz: ## Fuzz the batch decoder for FUZZ_SECONDS (default 60); installs cargo-fuzz if it is not there
+	@scripts/fuzz
+
+.PHONY: deny
+deny: ## Licences, duplicate and banned crates (needs cargo-deny)
+	@$(CARGO) deny check bans licenses sources

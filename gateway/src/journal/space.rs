@@ -1,0 +1,199 @@
+//! The ring of bytes: where the next segment goes, and which one gives way for it.
+
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+
+use super::config::Config;
+use super::disk::{Disk, DiskFile};
+use super::format::FileName;
+use super::index::{SegmentBody, Shared};
+
+/// Spare files that are kept; more are given back to the file system.
+const SPARES: usize = 2;
+
+/// A file to begin a segment in.
+pub(super) struct Place {
+    pub(super) number: u64,
+    pub(super) file: Arc<dyn DiskFile>,
+    pub(super) size: u64,
+    /// Whether its name is durable.
+    pub(super) name_synced: bool,
+}
+
+/// What to do when the file system has no space for another segment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum WhenFull {
+    /// Give up a little of the oldest history: better than an epoch that is not durable.
+    Shrink,
+    /// Fail: the epoch is in memory already, and each attempt would cost history.
+    Fail,
+}
+
+/// Numbers and files for segments.
+pub(super) struct Space {
+    next_number: u64,
+    /// Files that hold nothing to keep.
+    free: Vec<FileName>,
+    /// Numbers of places that were given out and are not known to be in use.
+    taken: Vec<u64>,
+    /// Old segments were given up on a full disk and somebody else took the space: not again before it is back.
+    shrunk_in_vain: bool,
+}
+
+impl Space {
+    pub(super) fn new(next_number: u64, free: Vec<FileName>) -> Self {
+        Self { next_number, free, taken: Vec::new(), shrunk_in_vain: false }
+    }
+
+    pub(super) fn number(&mut self) -> u64 {
+        let number = self.next_number;
+        self.next_number += 1;
+        number
+    }
+
+    /// The places given out so far are in use.
+    pub(super) fn settle(&mut self) {
+        self.taken.clear();
+    }
+
+    /// The places given out since are free again: the attempt they were for has failed.
+    pub(super) fn recover(&mut self) {
+        self.free.extend(self.taken.drain(..).map(FileName::Segment));
+    }
+
+    /// A file is not needed any more.
+    pub(super) fn give_back(&mut self, disk: &dyn Disk, file: FileName) {
+        self.free.push(file);
+        while self.free.len() > SPARES {
+            let surplus = self.free.remove(0);
+            // What cannot be removed now is found, and used or removed, by the next start.
+            disk.remove(&surplus.to_string()).ok();
+        }
+    }
+
+    /// A place for the next segment: a free file, else a new one, else the oldest segment's. `full`: what to do on a
+    /// disk without space.
+    pub(super) fn take(
+        &mut self,
+        disk: &dyn Disk,
+        shared: &Shared,
+        config: &Config,
+        full: WhenFull,
+    ) -> io::Result<Place> {
+        let number = self.number();
+        let size = config.segment_bytes;
+        while self.bytes(shared, size) > config.ring_bytes && self.recycle_oldest(disk, shared) > 0 {}
+        while let Some(free) = self.free.pop() {
+            if let Some(place) = self.reuse(disk, free, number, size)? {
+                return Ok(place);
+            }
+        }
+        let mut freed = 0;
+        loop {
+            match self.create(disk, number, size) {
+                Ok(place) => {
+                    shared.counters.flushed_bytes.add(size);
+                    self.shrunk_in_vain = false;
+                    return Ok(place);
+                }
+                // A full disk shortens the journal by a little rather than ending its epoch.
+                Err(e)
+                    if e.kind() == ErrorKind::StorageFull
+                        && full == WhenFull::Shrink
+                        && !self.shrunk_in_vain
+                        && freed < 2 * size =>
+                {
+                    match self.recycle_oldest(disk, shared) {
+                        0 => return Err(e),
+                        n => freed += n,
+                    }
+                    self.shrunk_in_vain = freed >= 2 * size;
+                    if let Some(free) = self.free.pop()
+                        && let Some(place) = self.reuse(disk, free, number, size)?
+                    {
+                        return Ok(place);
+                    }
+                }
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// What the ring will take when one more segment has begun.
+    fn bytes(&self, shared: &Shared, size: u64) -> u64 {
+        let segments: u64 = shared.look(|all| all.iter().map(|s| s.charge()).sum());
+        segments + size * (self.free.len() as u64).max(1)
+    }
+
+    /// A free file under the name of the new segment; none when it is not there or of another size.
+    fn reuse(
+        &mut self,
+        disk: &dyn Disk,
+        free: FileName,
+        number: u64,
+        size: u64,
+    ) -> io::Result<Option<Place>> {
+        let name = FileName::Segment(number).to_string();
+        match disk.rename(&free.to_string(), &name) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => {
+                self.free.push(free);
+                return Err(e);
+            }
+            Ok(()) => self.taken.push(number),
+        }
+        let file = disk.open(&name)?;
+        if file.size()? != size {
+            disk.remove(&name)?;
+            return Ok(None);
+        }
+        // Before the first byte of a segment is overwritten its name must be gone for good: else a power cut
+        // could bring it back with holes in it. A spare has nothing to bring back.
+        let name_synced = !matches!(free, FileName::Spare(_));
+        if name_synced {
+            disk.sync_dir()?;
+        }
+        Ok(Some(Place { number, file, size, name_synced }))
+    }
+
+    fn create(&mut self, disk: &dyn Disk, number: u64, size: u64) -> io::Result<Place> {
+        // Under a name that no start takes for a segment, until all its blocks are there.
+        let new = FileName::New(number).to_string();
+        let created = disk.create(&new, size).and_then(|file| {
+            disk.rename(&new, &FileName::Segment(number).to_string())?;
+            Ok(file)
+        });
+        match created {
+            Ok(file) => {
+                self.taken.push(number);
+                Ok(Place { number, file, size, name_synced: false })
+            }
+            Err(e) => {
+                // What could be allocated is of no use; give it back, as far as this disk still can.
+                disk.remove(&new).ok();
+                Err(e)
+            }
+        }
+    }
+
+    /// Lets the oldest segment go, unless it is the last one; returns the bytes that frees.
+    fn recycle_oldest(&mut self, disk: &dyn Disk, shared: &Shared) -> u64 {
+        let gone = shared.update(|segments| {
+            let files = segments.iter().filter(|s| !s.is_in_memory()).count();
+            if files < 2 || segments[0].is_in_memory() {
+                return None;
+            }
+            Some((segments.remove(0), segments[0].first))
+        });
+        let Some((segment, first)) = gone else { return 0 };
+        segment.retire();
+        shared.counters.segments_recycled.add(1);
+        shared.counters.overwritten_records.add(first - segment.first);
+        match segment.body {
+            SegmentBody::File(_) => self.free.push(segment.file_name()),
+            // Should it come back after a power cut, it is merely older history.
+            _ => drop(disk.remove(&segment.file_name().to_string())),
+        }
+        segment.charge()
+    }
+}

@@ -1,0 +1,93 @@
+//! From when to when the feed was not heard, as records.
+
+use tickberry_wire::{Gap, GapReason, Symbol};
+
+/// A minute, the window whose coverage is at stake.
+const WINDOW_MS: i64 = 60_000;
+
+/// A time of deafness that goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Deafness {
+    /// Event time up to which it is told already.
+    told_until: i64,
+    reason: GapReason,
+    /// Whether the part up to the end of its first minute was told.
+    first_told: bool,
+}
+
+impl Deafness {
+    pub(super) const fn new(from_ms: i64, reason: GapReason) -> Self {
+        Self { told_until: from_ms, reason, first_told: false }
+    }
+
+    /// What keeps the feed away has another name now.
+    pub(super) const fn set_reason(&mut self, reason: GapReason) {
+        self.reason = reason;
+    }
+
+    pub(super) const fn is_start(&self) -> bool {
+        matches!(self.reason, GapReason::Start)
+    }
+
+    /// The part that has to be told now that it is `event_ms`, if any.
+    ///
+    /// Only the minute in which the deafness began can hold trades, and silence makes it final. So the gap is told
+    /// up to that minute's end as soon as it has passed; the rest is told once, at the end.
+    pub(super) fn passed(&mut self, event_ms: i64) -> Option<Gap> {
+        let minute_end = (self.told_until.div_euclid(WINDOW_MS) + 1) * WINDOW_MS;
+        if self.first_told || self.told_until == 0 || event_ms < minute_end {
+            return None;
+        }
+        self.first_told = true;
+        Some(self.tell(event_ms))
+    }
+
+    /// The rest, when the feed is heard again. `None` if event time has gone back: another recording.
+    pub(super) fn end(mut self, event_ms: i64) -> Option<Gap> {
+        (event_ms >= self.told_until).then(|| self.tell(event_ms))
+    }
+
+    const fn tell(&mut self, to_ms: i64) -> Gap {
+        let from_ms = self.told_until;
+        self.told_until = to_ms;
+        Gap { from_ms, to_ms, reason: self.reason, symbols: Vec::new() }
+    }
+}
+
+/// Most symbols in one record: with the longest names half of what a batch may hold.
+const MAX_SYMBOLS: usize = 500;
+
+/// A gap of some symbols, in records that each fit a batch.
+pub(super) fn of_symbols(
+    from_ms: i64,
+    to_ms: i64,
+    reason: GapReason,
+    symbols: &[Symbol],
+) -> impl Iterator<Item = Gap> {
+    symbols.chunks(MAX_SYMBOLS).map(move |part| Gap { from_ms, to_ms, reason, symbols: part.to_vec() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gap(from_ms: i64, to_ms: i64) -> Option<Gap> {
+        Some(Gap { from_ms, to_ms, reason: GapReason::Disconnect, symbols: Vec::new() })
+    }
+
+    #[test]
+    fn a_short_gap_is_told_once_and_a_long_one_twice() {
+        let mut short = Deafness::new(600_010_000, GapReason::Disconnect);
+        assert_eq!(short.passed(600_059_999), None);
+        assert_eq!(short.end(600_059_999), gap(600_010_000, 600_059_999));
+        let mut long = Deafness::new(600_010_000, GapReason::Disconnect);
+        assert_eq!(long.passed(600_060_300), gap(600_010_000, 600_060_300));
+        assert_eq!(long.passed(600_200_000), None);
+        assert_eq!(long.end(600_500_000), gap(600_060_300, 600_500_000));
+    }
+
+    #[test]
+    fn nothing_is_told_of_a_time_that_runs_backwards() {
+        assert_eq!(Deafness::new(600_010_000, GapReason::Disconnect).end(5), None);
+    }
+}

@@ -1,0 +1,24 @@
+//! What every daemon of tickberry needs, whatever it does: configuration, secrets, logs, metrics, HTTP, the MQTT
+//! client, a data directory, an orderly end. No word of markets here.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`config`] | one TOML file, environment and options over it, parsed once, errors with their path |
+//! | [`secret`] | secrets from files, the environment or systemd, as a type that prints nothing |
+//! | [`data_dir`] | the locked directory a process keeps its state in |
+//! | [`exit`] | exit codes, and the error that carries one to `main` |
+//! | [`http`] | binding, serving, health and metrics routes |
+//! | [`log`] | tracing to standard error |
+//! | [`mqtt`] | the one MQTT client: drops rather than waits, reconnects for ever |
+//! | [`shutdown`] | signals, named tasks, draining with a deadline |
+
+pub mod config;
+pub mod data_dir;
+pub mod exit;
+pub mod http;
+pub mod log;
+pub mod mqtt;
+pub mod secret;
+pub mod shutdown;
+
+pub use shutdown::Shutdown;

@@ -1,0 +1,30 @@
+//! A loopback host of one's own for each test, so that no two ever meet on a port.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+static NEXT: AtomicU8 = AtomicU8::new(1);
+
+/// One address out of 127.0.0.0/8: the process id says which net, a counter which host in it.
+#[derive(Debug, Clone, Copy)]
+pub struct Host(Ipv4Addr);
+
+impl Host {
+    /// The next address of this process; never 127.0.0.x, where the defaults live.
+    pub fn unique() -> Host {
+        let pid = std::process::id();
+        let host = NEXT.fetch_add(1, Ordering::Relaxed);
+        Host(Ipv4Addr::new(127, 1 + (pid >> 8) as u8 % 250, pid as u8, host.max(1)))
+    }
+
+    /// A fixed port on this host.
+    pub fn at(self, port: u16) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(self.0), port)
+    }
+
+    /// A port on this host that nobody listens on at the moment.
+    pub fn free(self) -> SocketAddr {
+        let listener = TcpListener::bind(self.at(0)).expect("a loopback host has free ports");
+        listener.local_addr().expect("a bound listener has an address")
+    }
+}

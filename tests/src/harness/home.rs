@@ -1,0 +1,41 @@
+//! A test's own folder: data and logs, kept when the test fails.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A new folder under the system's temporary one. Removed at the end; kept, and named, if the test panicked.
+#[derive(Debug)]
+pub struct TempHome(PathBuf);
+
+impl TempHome {
+    /// A folder with the test's name in its own.
+    pub fn new(name: &str) -> TempHome {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = format!("tickberry-tests/{name}-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(folder);
+        std::fs::create_dir_all(&path).expect("the temporary folder can be written");
+        TempHome(path)
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Something in the folder.
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for TempHome {
+    fn drop(&mut self) {
+        if std::thread::panicking() || std::env::var_os("TICKBERRY_KEEP").is_some() {
+            eprintln!("data and logs are kept in {}", self.0.display());
+        } else if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            eprintln!("{} could not be removed: {error}", self.0.display());
+        }
+    }
+}
