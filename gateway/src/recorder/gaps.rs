@@ -4,6 +4,9 @@ use tickberry_wire::{Gap, GapReason, Symbol};
 
 /// A minute, the window whose coverage is at stake.
 const WINDOW_MS: i64 = 60_000;
+/// What is heard first may be older than what was heard last: a feed's frames are not in order. Further back is another
+/// recording.
+const DISORDER_MS: i64 = 60_000;
 
 /// A time of deafness that goes on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,13 +45,15 @@ impl Deafness {
         Some(self.tell(event_ms))
     }
 
-    /// The rest, when the feed is heard again. `None` if event time has gone back: another recording.
+    /// The rest, when the feed is heard again. A first frame that is older than the last one before says that what was
+    /// missed lies about these two. `None` if event time has gone back further: another recording.
     pub(super) fn end(mut self, event_ms: i64) -> Option<Gap> {
-        (event_ms >= self.told_until).then(|| self.tell(event_ms))
+        let back_ms = self.told_until.saturating_sub(event_ms);
+        (back_ms <= DISORDER_MS).then(|| self.tell(event_ms))
     }
 
-    const fn tell(&mut self, to_ms: i64) -> Gap {
-        let from_ms = self.told_until;
+    fn tell(&mut self, event_ms: i64) -> Gap {
+        let (from_ms, to_ms) = (self.told_until.min(event_ms), self.told_until.max(event_ms));
         self.told_until = to_ms;
         Gap { from_ms, to_ms, reason: self.reason, symbols: Vec::new() }
     }
@@ -84,6 +89,13 @@ mod tests {
         assert_eq!(long.passed(600_060_300), gap(600_010_000, 600_060_300));
         assert_eq!(long.passed(600_200_000), None);
         assert_eq!(long.end(600_500_000), gap(600_060_300, 600_500_000));
+    }
+
+    #[test]
+    fn frames_out_of_order_do_not_hide_a_gap() {
+        let deaf = Deafness::new(600_010_000, GapReason::Disconnect);
+        assert_eq!(deaf.end(600_009_300), gap(600_009_300, 600_010_000));
+        assert_eq!(deaf.end(600_010_000), gap(600_010_000, 600_010_000));
     }
 
     #[test]
