@@ -212,9 +212,10 @@ impl Fold {
         self.carried = self.symbols.iter().map(|state| state.windows.len()).sum();
         self.snapshots.clear();
         self.lost.clear();
-        self.floor = self.floor.and_then(|floor| Some(floor.max(self.next_minute()?)));
-        let floor = self.floor.unwrap_or(i64::MAX);
-        self.retire(|window| window.start < floor, |_| true);
+        let next = self.next_minute();
+        self.floor = self.floor.and_then(|floor| Some(floor.max(next?)));
+        // What is ahead came whole with the cursor, and would be told with less if it were opened anew.
+        self.retire(|window| next.is_some_and(|next| window.start < next), |_| true);
         // The rest of the minute that was under way will be in no window.
         if let (Some(from_ms), Some(to_ms)) = (reach, self.floor) {
             let gap =

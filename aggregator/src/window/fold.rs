@@ -352,14 +352,10 @@ impl Fold {
     /// A trade that does not go where the one before it went.
     fn enter(&mut self, symbol: u32, item: &Item, bounds: &Bounds, counters: &mut Counters) {
         let start = minute_of(item.key.time_ms);
-        if start < bounds.floor {
-            let late = start < bounds.late;
-            *(if late { &mut counters.late_beyond } else { &mut counters.not_whole }) += 1;
-            return;
-        }
         let ahead = bounds.horizon.is_none_or(|horizon| start > horizon);
         let state = &mut self.symbols[symbol as usize];
         let index = match state.find(start) {
+            // Whatever is held takes its trades: one that is carried outlives a loss, behind which the floor is not known.
             Ok(index) => {
                 state.current = index;
                 let window = &mut state.windows[index];
@@ -368,6 +364,11 @@ impl Fold {
                 }
                 window.stats.add(item);
                 index
+            }
+            Err(_) if start < bounds.floor => {
+                let late = start < bounds.late;
+                *(if late { &mut counters.late_beyond } else { &mut counters.not_whole }) += 1;
+                return;
             }
             // What is ahead came with the cursor, or was left out for the bound.
             Err(_) if ahead && self.replay.is_some() => return,

@@ -202,9 +202,10 @@ impl Fold {
     }
 
     /// Tells the windows that a rebuild would need the journal for, for the last time, and none of their minutes again.
+    /// Those that are ahead of all minutes stay: opened anew, they would be told with less.
     fn close_books(&mut self) {
         let next = self.next_minute();
-        self.retire(|window| !window.carried || next.is_none_or(|next| window.start < next), |_| true);
+        self.retire(|window| !window.carried || next.is_some_and(|next| window.start < next), |_| true);
         self.snapshots.clear();
         self.floor = self.floor.and_then(|floor| Some(floor.max(next?)));
     }

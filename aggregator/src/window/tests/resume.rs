@@ -258,3 +258,30 @@ fn a_cursor_that_cannot_be_used_still_says_where_to_go_on() {
     journal.batches.iter().for_each(|batch| fold.apply_batch(batch));
     assert_eq!(windows(&fold), [(1, 1, 0, false)]);
 }
+
+/// Where the trade before went must not decide: a restart does not know it.
+#[test]
+fn windows_ahead_take_their_trades_behind_a_loss() {
+    const AHEAD: i64 = NOON + 120 * MINUTE;
+    let mut journal = Journal::new();
+    journal.epoch(1).at(0, NOON).at(1, NOON).at(2, NOON);
+    journal.trades(3, &[trade("A", AHEAD, "1", "1"), trade("A", AHEAD + MINUTE, "1", "1")]);
+    journal.at(4, NOON + 1);
+    journal.push(0, Body::Lost { count: 1, reason: GapReason::LostRange });
+    journal.trades(5, &[trade("A", AHEAD + MINUTE, "1", "1"), trade("A", AHEAD, "1", "1")]);
+    assert_eq!(windows(&journal.fold()), [(120, 2, 0, false), (121, 2, 0, false)]);
+}
+
+/// Before any time is confirmed all windows are ahead; a loss then must not let them be opened a second time.
+#[test]
+fn a_loss_before_the_first_confirmed_time_does_not_empty_windows() {
+    let mut journal = Journal::new();
+    journal.epoch(1).trades(0, &[trade("A", NOON, "1", "1"), trade("A", NOON, "1", "1")]);
+    let mut fold = Fold::resume(CONFIG, &journal.fold().cursor()).unwrap();
+    fold.apply_lost(journal.next + 1, GapReason::LostRange);
+    journal.next += 1;
+    let before = journal.batches.len();
+    journal.at(1, NOON - MINUTE).at(2, NOON - MINUTE).at(3, NOON - MINUTE).at(4, NOON);
+    journal.batches[before..].iter().for_each(|batch| fold.apply_batch(batch));
+    assert_eq!(windows(&fold), [(0, 3, 0, false)]);
+}
