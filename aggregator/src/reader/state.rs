@@ -68,6 +68,8 @@ pub struct Reader {
     /// An epoch that was heard of and that the journal has to decide about, with the reading under way or the next.
     suspect: Option<Epoch>,
     hint: Option<Epoch>,
+    /// The epoch of what was held when the reading under way began: the journal has to decide about it, too.
+    held_then: Option<Epoch>,
     /// What the journal called its epoch last.
     journal: Option<Epoch>,
     ended: VecDeque<Epoch>,
@@ -98,6 +100,7 @@ impl Reader {
             held: Held::default(),
             suspect: None,
             hint: None,
+            held_then: None,
             journal: None,
             ended: VecDeque::new(),
             stale: 0,
@@ -245,11 +248,10 @@ impl Reader {
                 return orders;
             }
             self.ended.retain(|ended| *ended != journal.epoch);
-            if let Some(suspect) = self.suspect.take()
-                && suspect != journal.epoch
-                && Some(suspect) != self.epoch()
-            {
-                self.end(suspect);
+            for heard in [self.suspect.take(), self.held_then.take()].into_iter().flatten() {
+                if heard != journal.epoch && Some(heard) != self.epoch() {
+                    self.end(heard);
+                }
             }
         }
         if let Some(journal) = journal
@@ -474,6 +476,7 @@ impl Reader {
         self.phase = Phase::Fetching;
         self.progress = false;
         self.suspect = self.hint.take().or(self.suspect);
+        self.held_then = self.held.epoch();
         Order::Fetch(self.next)
     }
 

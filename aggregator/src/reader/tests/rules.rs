@@ -234,3 +234,19 @@ fn what_could_not_be_kept_is_delivered_again() {
     world.heal();
     assert_eq!(world.taken.end, 9);
 }
+
+#[test]
+fn what_is_held_of_a_dead_epoch_goes_though_another_was_heard_of_since() {
+    let mut world = caught_up();
+    world.restart();
+    let mut late = world.journal.last().unwrap().clone();
+    (late.epoch, late.first_offset) = (Epoch::new(3, 3), world.head() + 10);
+    let orders = world.reader.live(late);
+    world.obey(orders);
+    world.crash(0);
+    world.tell();
+    world.drain();
+    world.pass(10_000);
+    world.drain();
+    assert!(world.reader.is_live(), "{:?}", world.reader);
+}
