@@ -9,6 +9,7 @@ use tickberry_store::Retention;
 use tickberry_wire::Source;
 
 use crate::Error;
+use crate::window::FoldConfig;
 
 /// The `[aggregator]` table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,6 +83,12 @@ impl StoreConfig {
 }
 
 impl Config {
+    /// What of it the fold goes by: whoever folds the journal again has to go by the same.
+    pub fn fold(&self) -> FoldConfig {
+        let millis = |duration: Duration| u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
+        FoldConfig { lateness_ms: millis(self.lateness), kept_ms: millis(self.kept) }
+    }
+
     /// The smallest allowed lateness: the flush interval of a gateway (1 s) and half a second on the way.
     const LEAST_LATENESS: Duration = Duration::from_millis(1500);
 

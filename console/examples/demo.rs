@@ -241,6 +241,7 @@ async fn feed(
             stored = head.max(stored);
             let trouble = mode == "trouble";
             console.apply(Event::Gateway(GatewayReport {
+                journal: String::new(),
                 node: "demo".into(),
                 source: source.into(),
                 simulated: mode == "simulated",

@@ -158,6 +158,7 @@ fn gateway(node: &str, status: GatewayStatus) -> GatewayReport {
         state: word(status.feed_state),
         since_ms: status.since_ms,
         last_frame_ms: status.last_frame_ms,
+        journal: status.journal,
         last_trade_ms: status.last_trade_ms,
         epoch: status.epoch,
         head: status.head,

@@ -13,7 +13,7 @@ use tickberry_wire::topic::Topic;
 use crate::config::{Config, ConfigError};
 use crate::core::Core;
 use crate::driver::{Driver, Watch};
-use crate::finnhub::{Connector, Endpoint, EndpointError, TlsError};
+use crate::finnhub::{Connector, Endpoint, EndpointError, SessionSettings, TlsError};
 use crate::journal::{DirDisk, Disk, Reader};
 use crate::metrics::{Metrics, SharedRegistry};
 use crate::mirror::Mirror;
@@ -113,7 +113,8 @@ pub fn build(config: Config, deps: Deps) -> Result<Built, BuildError> {
     }
     let reader = recorder.reader();
     let (metrics, registry) = Metrics::new(reader.clone());
-    let core = Core::new(config.session(), endpoint, recorder, metrics.clone(), watch.now());
+    let session = SessionSettings { has_token: deps.token.is_some(), ..config.session() };
+    let core = Core::new(session, endpoint, recorder, metrics.clone(), watch.now());
     Ok(Built {
         driver_parts: Parts { config, deps, core, watch, connector, metrics },
         registry: Arc::new(registry),

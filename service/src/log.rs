@@ -50,6 +50,8 @@ pub fn init(config: &Config) -> Result<(), Failure> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // A log that cannot be written (its reader died, its disk is full) is told on standard error, where that panics.
+        .log_internal_errors(false)
         .with_span_events(FmtSpan::NONE)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
     let in_systemd = std::env::var_os("JOURNAL_STREAM").is_some();

@@ -22,6 +22,9 @@ use task::Task;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+/// How the reason of an [`Event::Down`] begins where the broker knows us not: nothing but another configuration helps.
+pub const REFUSED: &str = "the broker refuses this client";
+
 /// The largest payload on the bus, for every client and the broker (the batch codec's limit too).
 pub const MAX_PAYLOAD: usize = 65_536;
 /// Topic and headers on top of the payload.

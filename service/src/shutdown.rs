@@ -22,8 +22,8 @@ pub fn on_signals(shutdown: Shutdown) -> std::io::Result<()> {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "Ctrl-C",
         };
-        tracing::info!(signal = name, "stopping");
         shutdown.cancel();
+        tracing::info!(signal = name, "stopping");
     });
     Ok(())
 }
@@ -129,9 +129,9 @@ where
         .map(|Stage { tasks, end, limit }| {
             let (all, own) = (shutdown.clone(), end.clone());
             let join = tokio::spawn(async move {
-                let result = tasks.join(&own, limit).await;
-                all.cancel();
-                result
+                // However this one ends, the others are told.
+                let _all = all.drop_guard();
+                tasks.join(&own, limit).await
             });
             (join, end)
         })

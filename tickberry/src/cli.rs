@@ -80,29 +80,29 @@ pub(crate) struct Role {
 /// Options of `simulate`.
 #[derive(Debug, Args)]
 pub(crate) struct Simulate {
-    /// Where to listen
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9180")]
-    pub(crate) listen: SocketAddr,
+    /// Where to listen [default: 127.0.0.1:9180]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
     /// Play recorded trades; may be given several times
     #[arg(long, value_name = "FILE.csv.gz")]
     pub(crate) recorded: Vec<PathBuf>,
-    /// How fast recorded trades are played: a factor, or "max" for at once
-    #[arg(long, value_name = "FACTOR", default_value = "1")]
-    pub(crate) speed: Speed,
-    /// Trades in a frame
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(crate) frame: u32,
-    /// Everything random follows from this number
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) seed: u64,
+    /// How fast recorded trades are played: a factor, or "max" for at once [default: 1]
+    #[arg(long, value_name = "FACTOR")]
+    pub(crate) speed: Option<Speed>,
+    /// Trades in a frame [default: 10]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) frame: Option<u32>,
+    /// Everything random follows from this number [default: 1]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
 }
 
 /// Where a running tickberry is.
 #[derive(Debug, Args)]
 pub(crate) struct Remote {
-    /// Its HTTP address
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
-    pub(crate) http: SocketAddr,
+    /// Its HTTP address [default: http.console, which is 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) http: Option<SocketAddr>,
 }
 
 /// Options of `audit`.
@@ -130,9 +130,9 @@ pub(crate) struct Tap {
     /// End after so many lines
     #[arg(long, value_name = "N")]
     pub(crate) count: Option<u64>,
-    /// The broker's tap address
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:1883")]
-    pub(crate) mqtt: SocketAddr,
+    /// The broker's tap address [default: broker.taps, which is 127.0.0.1:1883]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) mqtt: Option<SocketAddr>,
 }
 
 /// What can be tapped.

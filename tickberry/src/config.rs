@@ -117,7 +117,22 @@ pub(crate) fn load(config: Option<&Path>, options: &Up) -> Result<Settings, Fail
 
 /// Settings of a single role.
 pub(crate) fn load_role(config: Option<&Path>, role: Role) -> Result<Settings, Failure> {
+    let mut settings = load_check(config, role)?;
+    // A role of its own never simulates, whatever secrets this host has for other roles.
+    if settings.simulated && settings.file.data_dir.is_none() {
+        settings.data_dir = data_dir(&settings.file, false)?;
+    }
+    Ok(settings)
+}
+
+/// Settings for `check`, as `up` would find them.
+pub(crate) fn load_check(config: Option<&Path>, role: Role) -> Result<Settings, Failure> {
     settings(layers(config)?, &role)
+}
+
+/// What the file and the environment say, for who only asks or simulates.
+pub(crate) fn load_file(config: Option<&Path>) -> Result<File, Failure> {
+    layers(config)?.parse().map_err(|error| Failure::new(Code::Config, error))
 }
 
 fn text(path: &Path) -> String {
@@ -140,6 +155,12 @@ fn layers(config: Option<&Path>) -> Result<Layers, Failure> {
     Ok(layers)
 }
 
+fn data_dir(file: &File, simulated: bool) -> Result<PathBuf, Failure> {
+    file.data_dir.clone().or_else(|| place::data_dir(env, simulated)).ok_or_else(|| {
+        Failure::new(Code::Usage, "there is no HOME to keep data in; give a directory with --data-dir")
+    })
+}
+
 fn settings(mut layers: Layers, role: &Role) -> Result<Settings, Failure> {
     if let Some(path) = &role.data_dir {
         layers.set("data_dir", text(path), "--data-dir");
@@ -152,9 +173,7 @@ fn settings(mut layers: Layers, role: &Role) -> Result<Settings, Failure> {
     let default_mqtt = layers.text_at("broker.taps").is_none();
     let file: File = layers.parse().map_err(|error| refuse(&error))?;
     log::init(&file.log)?;
-    let data_dir = file.data_dir.clone().or_else(|| place::data_dir(env, simulated)).ok_or_else(|| {
-        Failure::new(Code::Usage, "there is no HOME to keep data in; give a directory with --data-dir")
-    })?;
+    let data_dir = data_dir(&file, simulated)?;
     let node = file.node.clone().unwrap_or_else(place::node);
     Ok(Settings { file, token, bus_password, simulated, default_http, default_mqtt, data_dir, node })
 }

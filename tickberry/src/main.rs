@@ -30,12 +30,20 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let Cli { config, command } = cli;
     match command {
         Command::Generate(what) => commands::generate::run(what),
-        Command::Simulate(options) => block_on(commands::simulate::run(options)),
-        Command::Tap(options) => block_on(commands::tap::run(options)),
-        Command::Status(remote) => block_on(commands::status::run(remote)),
-        Command::Audit(options) => block_on(commands::audit::run(options)),
+        Command::Simulate(options) => {
+            block_on(commands::simulate::run(options, config::load_file(config.as_deref())?))
+        }
+        Command::Tap(options) => {
+            block_on(commands::tap::run(options, &config::load_file(config.as_deref())?))
+        }
+        Command::Status(remote) => {
+            block_on(commands::status::run(remote, &config::load_file(config.as_deref())?))
+        }
+        Command::Audit(options) => {
+            block_on(commands::audit::run(options, &config::load_file(config.as_deref())?))
+        }
         Command::Up(options) => block_on(commands::up::run(config::load(config.as_deref(), &options)?)),
-        Command::Check(role) => block_on(commands::check::run(config::load_role(config.as_deref(), role)?)),
+        Command::Check(role) => block_on(commands::check::run(config::load_check(config.as_deref(), role)?)),
         Command::Gateway(role) => {
             block_on(commands::role::gateway(config::load_role(config.as_deref(), role)?))
         }

@@ -17,7 +17,6 @@ use crate::inbox::Heard;
 use crate::live::Pace;
 use crate::reader::{JournalHead, Reader};
 use crate::retention;
-use crate::window::FoldConfig;
 
 /// Rows at which a batch is written before its time: the journal is being read, and the store sets the pace.
 const CHUNK: usize = 2_000;
@@ -57,9 +56,7 @@ impl<'a> Life<'a> {
         watermark: &'a retention::Watermark,
     ) -> Self {
         let config = &pipeline.parts.config;
-        let millis = |d: Duration| u32::try_from(d.as_millis()).unwrap_or(u32::MAX);
-        let fold = FoldConfig { lateness_ms: millis(config.lateness), kept_ms: millis(config.kept) };
-        let (book, error) = Book::open(fold, &pipeline.source, cursor.as_ref());
+        let (book, error) = Book::open(config.fold(), &pipeline.source, cursor.as_ref());
         if let Some(error) = error {
             tracing::warn!(source = %pipeline.source, "{error}");
         }

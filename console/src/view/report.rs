@@ -107,6 +107,8 @@ pub struct GatewayReport {
     pub durable: bool,
     /// Bytes written to disk since midnight UTC, if it says so.
     pub disk_bytes_today: Option<u64>,
+    /// Where its journal can be read.
+    pub journal: String,
     /// What somebody should know or do, in words.
     pub message: Option<String>,
     /// Its symbols, as configured.

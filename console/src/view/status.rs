@@ -37,6 +37,9 @@ pub struct FeedStatus {
     pub last_frame_ms: Option<i64>,
     /// Time of its newest trade.
     pub last_trade_ms: Option<i64>,
+    /// Where its journal can be read, if its gateway said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal: Option<String>,
     /// Bytes written to disk since midnight UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk_bytes_today: Option<u64>,
@@ -97,6 +100,7 @@ impl View {
             durable: report.durable,
             last_frame_ms: report.last_frame_ms,
             last_trade_ms: report.last_trade_ms,
+            journal: Some(report.journal).filter(|address| !address.is_empty()),
             disk_bytes_today: report.disk_bytes_today,
             message: report.message,
         }

@@ -33,6 +33,8 @@ pub struct SessionSettings {
     pub surplus_ms: u64,
     /// Delay when the key is refused.
     pub refused_ms: u64,
+    /// Whether there is a key.
+    pub has_token: bool,
 }
 
 impl Default for SessionSettings {
@@ -46,6 +48,7 @@ impl Default for SessionSettings {
             healthy_ms: 60_000,
             surplus_ms: 60_000,
             refused_ms: 300_000,
+            has_token: true,
         }
     }
 }
@@ -290,11 +293,13 @@ impl Session {
                 let delay =
                     self.settings.refused_ms + (self.settings.refused_ms as f64 / 10.0 * random) as u64;
                 self.wait(FeedState::Refused, delay, now);
-                self.message = Some(format!(
-                    "Finnhub refuses the token (HTTP {status}): put a valid one in place and restart; \
-                     trying again every {} s until then",
-                    self.settings.refused_ms / 1000
-                ));
+                let what = if self.settings.has_token {
+                    format!("Finnhub refuses the token (HTTP {status}): put a valid one in place and restart")
+                } else {
+                    format!("the feed wants a token (HTTP {status}): set FINNHUB_TOKEN and restart")
+                };
+                let seconds = self.settings.refused_ms / 1000;
+                self.message = Some(format!("{what}; trying again every {seconds} s until then"));
             }
             Handshake::Status(429) => {
                 self.is_surplus("Finnhub answers \"too many connections\" (HTTP 429)", now, random);

@@ -1,6 +1,6 @@
 //! The task that polls the connection.
 
-use super::{Backoff, Event, Inbox, Outbox};
+use super::{Backoff, Event, Inbox, Outbox, REFUSED};
 use rumqttc::{EventLoop, Outgoing, Packet, QoS, Request, SubscribeReasonCode};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,6 +30,9 @@ impl Task {
             let failure = match polled {
                 Ok(rumqttc::Event::Outgoing(Outgoing::Disconnect)) => break,
                 Ok(event) => self.handle(event),
+                Err(rumqttc::ConnectionError::ConnectionRefused(code)) => {
+                    Some(format!("{REFUSED} ({code:?})"))
+                }
                 Err(error) => Some(error.to_string()),
             };
             if let Some(reason) = failure {
@@ -91,9 +94,12 @@ impl Task {
         let delay = self.backoff.failed(Instant::now());
         if was_up || first {
             let address = &self.address;
-            warn!(
-                "MQTT broker {address}: {reason}; trying again for ever. Is it running, and the address right?"
-            );
+            let remedy = if reason.starts_with(REFUSED) {
+                "Is BUS_PASSWORD the one the broker was started with?"
+            } else {
+                "Is it running, and the address right?"
+            };
+            warn!("MQTT broker {address}: {reason}; trying again for ever. {remedy}");
         } else {
             debug!(address = self.address, reason, ?delay, "MQTT broker still away");
         }

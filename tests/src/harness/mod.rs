@@ -22,7 +22,7 @@ pub use home::TempHome;
 pub use http::{Client, Stream};
 pub use journal::Journal;
 pub use process::{Finished, Process, binary, command};
-pub use shelf::Role;
+pub use shelf::{PASSWORD, Role};
 pub use tap::{Heard, Tap, published};
 pub use turn::turn;
 pub use up::{SOURCE, TOKEN, Up, UpOptions};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// What services say to the broker.
-const PASSWORD: &str = "a-shared-secret-of-the-tests";
+pub const PASSWORD: &str = "a-shared-secret-of-the-tests";
 
 /// A role in a process of its own.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! The other commands, and the API, against a running `up`: all of them say what the database says.
 
-use crate::feed::Feed;
+use crate::feed::{Feed, Play};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::path::Path;
@@ -128,6 +128,34 @@ async fn audit_finds_the_store_equal_and_a_changed_row() {
     finished = Finished::of(audit()).await.unwrap();
     assert_eq!(finished.code, 1, "{finished:?}");
     assert!(!finished.out.contains(" 0 differ"), "{finished:?}");
+    up.stop().await.unwrap();
+}
+
+/// With other settings the minutes have other revisions: an audit goes by the same settings as the aggregator.
+#[tokio::test]
+async fn audit_goes_by_the_configured_lateness() {
+    let _turn = turn().await;
+    let home = TempHome::new("audit-lateness");
+    let sent = generate::trades(43, generate::START_MS, 6_000);
+    let play = Play { frame: 10, shuffle: Duration::from_secs(5), copies: 0 };
+    let feed = Feed::recorded(Feed::files(&home, &sent), &play).await;
+    let mut options = UpOptions::new(&home, feed.address());
+    let lateness =
+        ["GATEWAY", "AGGREGATOR"].map(|role| (format!("TICKBERRY_{role}__LATENESS"), "10s".to_owned()));
+    options.environment.extend(lateness.clone());
+    let mut up = Up::start(&home, &options).await.unwrap();
+    up.all_stored(sent.len() as u64 + 1, Duration::from_secs(60)).await.unwrap();
+    let at = up.options.http.to_string();
+    let audit = || command(&home, &["audit", "--http", &at]);
+    let mut as_configured = audit();
+    as_configured.envs(lateness);
+    let finished = Finished::of(as_configured).await.unwrap();
+    assert!(finished.code == 0 && finished.out.contains(" 0 differ"), "{finished:?}");
+    let finished = Finished::of(audit()).await.unwrap();
+    assert!(
+        finished.code == 1 && !finished.out.contains(" 0 differ"),
+        "the settings make no difference: {finished:?}"
+    );
     up.stop().await.unwrap();
 }
 

@@ -16,4 +16,6 @@ mod feed_trouble;
 mod fold;
 mod frames;
 mod page;
+mod shelf;
+mod streams;
 mod windows;

@@ -1,6 +1,7 @@
 //! `tickberry audit`: recompute the minutes from the journal and compare them with the store.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use tickberry_wire::json::MinuteJson;
 use tickberry_wire::{Body, Source, decode};
 
 use super::status::{self, Stream};
-use crate::cli::{Audit, Remote};
+use crate::cli::Audit;
+use crate::config::File;
 
 /// A late trade may revise a minute between reading the journal and reading the store; so differences are looked at again.
 const LOOKS: usize = 3;
@@ -25,33 +27,33 @@ const MINUTE_MS: i64 = 60_000;
 
 type Key = (String, i64);
 
-pub(crate) async fn run(options: Audit) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(options: Audit, file: &File) -> Result<ExitCode, Failure> {
+    let at = options.remote.http.unwrap_or(file.http.console);
     let since = duration::parse(&options.since)
         .map_err(|why| Failure::new(Code::Usage, format!("--since: {why}")))?;
     let since_ms =
         i64::try_from(since.as_millis()).map_err(|_| Failure::new(Code::Usage, "--since is too long"))?;
-    let first = status::ask(&options.remote).await?;
+    let first = status::ask(at).await?;
     if first.streams.is_empty() {
         return Err(Failure::new(Code::Unavailable, "no store reports yet; try again in a moment"));
     }
     let mut equal = true;
     for stream in &first.streams {
-        equal &= audit(&options.remote, &stream.source, since_ms).await?;
+        equal &= audit(at, &stream.source, since_ms, file.aggregator.fold()).await?;
     }
     Ok(if equal { ExitCode::SUCCESS } else { ExitCode::from(Code::Failure as u8) })
 }
 
-async fn audit(remote: &Remote, source: &str, since_ms: i64) -> Result<bool, Failure> {
-    let mut recomputed = Recomputed::new(source)?;
+async fn audit(at: SocketAddr, source: &str, since_ms: i64, config: FoldConfig) -> Result<bool, Failure> {
+    let mut recomputed = Recomputed::new(at, source, config)?;
     let mut look = 1;
     loop {
-        let stored = stored(remote, source).await?.stored;
-        recomputed.read(remote, stored).await?;
+        recomputed.read(stored(at, source).await?.stored).await?;
         let expected = recomputed.since(since_ms);
-        let found = recomputed.stored(remote, &expected).await?;
+        let found = recomputed.stored(&expected).await?;
         let differences = compare(&expected, &found);
         if differences.is_empty() || look == LOOKS {
-            print!("{}", report(source, expected.len(), &differences, &recomputed, since_ms));
+            super::print(report(source, expected.len(), &differences, &recomputed, since_ms).as_bytes())?;
             return Ok(differences.is_empty());
         }
         look += 1;
@@ -59,8 +61,8 @@ async fn audit(remote: &Remote, source: &str, since_ms: i64) -> Result<bool, Fai
     }
 }
 
-async fn stored(remote: &Remote, source: &str) -> Result<Stream, Failure> {
-    let streams = status::ask(remote).await?.streams;
+async fn stored(at: SocketAddr, source: &str) -> Result<Stream, Failure> {
+    let streams = status::ask(at).await?.streams;
     let of_source = streams.into_iter().find(|stream| stream.source == source);
     of_source.ok_or_else(|| Failure::new(Code::Unavailable, format!("{source} is not reported any more")))
 }
@@ -87,6 +89,8 @@ fn report(
 
 /// The journal, folded again.
 struct Recomputed {
+    /// The console's address.
+    at: SocketAddr,
     source: Source,
     fold: Fold,
     next: u64,
@@ -97,25 +101,44 @@ struct Recomputed {
 }
 
 impl Recomputed {
-    fn new(source: &str) -> Result<Self, Failure> {
+    fn new(at: SocketAddr, source: &str, config: FoldConfig) -> Result<Self, Failure> {
         let source = source.parse().map_err(|error| Failure::new(Code::Failure, error))?;
-        let fold = Fold::new(FoldConfig::default());
-        Ok(Self { source, fold, next: 0, whole_from_ms: None, minutes: BTreeMap::new(), gaps: Vec::new() })
+        let fold = Fold::new(config);
+        Ok(Self {
+            at,
+            source,
+            fold,
+            next: 0,
+            whole_from_ms: None,
+            minutes: BTreeMap::new(),
+            gaps: Vec::new(),
+        })
     }
 
     /// Reads on up to an offset.
-    async fn read(&mut self, remote: &Remote, to: u64) -> Result<(), Failure> {
+    async fn read(&mut self, to: u64) -> Result<(), Failure> {
         let broken = |why: String| {
             Failure::new(Code::Unavailable, format!("the journal of {} cannot be read: {why}", self.source))
         };
         let client = client()?;
         let mut from = self.next;
+        // In `up` the console's address serves it, too.
+        let mut journal = format!("http://{}/api/v1/journal/{}", self.at, self.source);
+        let mut is_gateways = false;
         let answer = loop {
             if from >= to {
                 return Ok(());
             }
-            let url = format!("http://{}/api/v1/journal/{}?from={from}&to={to}", remote.http, self.source);
+            let url = format!("{journal}?from={from}&to={to}");
             let answer = client.get(url).send().await.map_err(|error| broken(super::root_cause(&error)))?;
+            if answer.status() == reqwest::StatusCode::NOT_FOUND && !is_gateways {
+                let feeds = status::ask(self.at).await?.feeds;
+                let feed = feeds.into_iter().find(|feed| feed.source == *self.source.as_str());
+                let address = feed.and_then(|feed| feed.journal);
+                journal = address.ok_or_else(|| broken("no gateway says where it is".to_owned()))?;
+                is_gateways = true;
+                continue;
+            }
             if answer.status() != reqwest::StatusCode::GONE {
                 break answer.error_for_status().map_err(|error| broken(error.without_url().to_string()))?;
             }
@@ -189,11 +212,7 @@ impl Recomputed {
     }
 
     /// What the store holds of these minutes, and of others of their symbols in between.
-    async fn stored(
-        &self,
-        remote: &Remote,
-        expected: &BTreeMap<Key, MinuteJson>,
-    ) -> Result<BTreeMap<Key, Row>, Failure> {
+    async fn stored(&self, expected: &BTreeMap<Key, MinuteJson>) -> Result<BTreeMap<Key, Row>, Failure> {
         let mut spans: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
         for (symbol, start) in expected.keys() {
             let span = spans.entry(symbol).or_insert((*start, *start));
@@ -203,7 +222,7 @@ impl Recomputed {
         let mut found = BTreeMap::new();
         for (symbol, (mut from, last)) in spans {
             loop {
-                let at = format!("http://{}/api/v1/minutes", remote.http);
+                let at = format!("http://{}/api/v1/minutes", self.at);
                 let to = (from + ROWS as i64 * MINUTE_MS).min(last + MINUTE_MS);
                 let query = [
                     ("source", self.source.to_string()),

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tickberry_gateway::finnhub::{Connector, Endpoint, Handshake};
-use tickberry_service::data_dir::DataDir;
+use tickberry_service::data_dir::Look;
 use tickberry_service::exit::{Code, Failure};
 use tickberry_service::mqtt::{self, BusConfig, Event};
 use tickberry_store::StoreReader as _;
@@ -27,27 +27,32 @@ const LEAST_FREE: u64 = 2 << 30;
 type Finding = Result<String, (String, String)>;
 
 pub(crate) async fn run(settings: Settings) -> Result<ExitCode, Failure> {
-    // A running tickberry holds the directory; then its connection is not disturbed by a second one on the same token.
-    let kind = if settings.simulated { "simulated" } else { "real" };
-    let lock = settings.data_dir.exists().then(|| DataDir::open(&settings.data_dir, kind));
-    let running = matches!(&lock, Some(Err(failure)) if failure.code() == Code::Unavailable);
-    let findings = [
+    let whole = Look::at(&settings.data_dir);
+    let gateway = Look::at(&settings.data_dir.join("gateway"));
+    // Whoever is connected is not disturbed by a second connection on the same token.
+    let running = whole.held || gateway.held;
+    let taps = whole.said("mqtt").map_or_else(|| settings.file.broker.taps.to_string(), str::to_owned);
+    let mut findings = vec![
         ("token", token(&settings, running).await),
-        ("broker", broker(&settings, running).await),
+        ("broker", broker(&taps, running).await),
         ("store", store(&settings)),
         ("clock", clock(SystemTime::now())),
-        ("disk", disk(&settings.data_dir)),
+        ("disk", disk(&settings.data_dir).and_then(|text| kind(&settings, &whole).map(|()| text))),
     ];
-    let mut well = true;
+    if settings.bus_password.is_some() {
+        findings.push(("bus", bus(&settings).await));
+    }
+    let (mut well, mut text) = (true, String::new());
     for (name, finding) in findings {
         match finding {
-            Ok(text) => println!("ok    {name:<7} {text}"),
-            Err((text, remedy)) => {
+            Ok(found) => text += &format!("ok    {name:<7} {found}\n"),
+            Err((found, remedy)) => {
                 well = false;
-                println!("FAIL  {name:<7} {text}: {remedy}");
+                text += &format!("FAIL  {name:<7} {found}: {remedy}\n");
             }
         }
     }
+    super::print(text.as_bytes())?;
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(Code::Failure as u8) })
 }
 
@@ -85,24 +90,59 @@ async fn token(settings: &Settings, running: bool) -> Finding {
     }
 }
 
-async fn broker(settings: &Settings, running: bool) -> Finding {
-    let address = settings.file.broker.taps.to_string();
-    let bus = BusConfig { address: address.clone(), username: None, password: None };
+async fn broker(address: &str, running: bool) -> Finding {
+    let taps = BusConfig { address: address.to_owned(), username: None, password: None };
+    match answers(taps).await {
+        Ok(()) => Ok(format!("{address} answers")),
+        Err(_) if !running => Ok(format!("not running at {address}; `tickberry up` brings its own")),
+        Err(why) => Err((format!("{address}: {why}"), "give the taps' address as broker.taps".to_owned())),
+    }
+}
+
+/// The services' own way to the broker, where they have one.
+async fn bus(settings: &Settings) -> Finding {
+    let bus = super::role::bus(settings).map_err(|failure| (failure.to_string(), String::new()))?;
+    let address = bus.address.clone();
+    match answers(bus).await {
+        Ok(()) => Ok(format!("{address} takes BUS_PASSWORD")),
+        Err(why) if why.starts_with(mqtt::REFUSED) => Err((
+            format!("{address}: {why}"),
+            "set BUS_PASSWORD to what the broker was started with".to_owned(),
+        )),
+        Err(why) => Err((
+            format!("{address}: {why}"),
+            "start `tickberry broker`, or give its services' address as bus.address".to_owned(),
+        )),
+    }
+}
+
+async fn answers(bus: BusConfig) -> Result<(), String> {
     let (_publisher, mut events) = mqtt::connect(bus, "check", None, vec![topic::all("status")]);
-    let answer = tokio::time::timeout(PATIENCE, events.recv()).await;
-    match answer {
-        Ok(Some(Event::Up | Event::Message { .. })) => Ok(format!("{address} answers")),
-        _ if !running => Ok(format!("not running at {address}; `tickberry up` brings its own")),
-        Ok(Some(Event::Down(why))) => {
-            Err((format!("{address}: {why}"), "give the taps' address as broker.taps".to_owned()))
-        }
-        _ => Err((format!("{address} does not answer"), "give the taps' address as broker.taps".to_owned())),
+    match tokio::time::timeout(PATIENCE, events.recv()).await {
+        Ok(Some(Event::Up | Event::Message { .. })) => Ok(()),
+        Ok(Some(Event::Down(why))) => Err(why),
+        _ => Err("no answer".to_owned()),
+    }
+}
+
+/// A directory remembers what its data is.
+fn kind(settings: &Settings, whole: &Look) -> Result<(), (String, String)> {
+    let kind = if settings.simulated { "simulated" } else { "real" };
+    match &whole.kind {
+        Some(found) if found != kind => Err((
+            format!("{} holds {found} data and `tickberry up` would be {kind}", settings.data_dir.display()),
+            "give another directory with --data-dir, or set the token (or unset it) as it was".to_owned(),
+        )),
+        _ => Ok(()),
     }
 }
 
 fn store(settings: &Settings) -> Finding {
     let path = settings.file.aggregator.store.path.clone();
-    let path = path.unwrap_or_else(|| settings.data_dir.join("tickberry.sqlite3"));
+    // An aggregator of its own keeps it in a directory of its own.
+    let own = settings.data_dir.join("aggregator");
+    let folder = if own.is_dir() { own } else { settings.data_dir.clone() };
+    let path = path.unwrap_or_else(|| folder.join("tickberry.sqlite3"));
     if !path.exists() {
         return Ok(format!("{} will be made at the first start", path.display()));
     }

@@ -10,7 +10,9 @@ use crate::cli::{Cli, Generate};
 pub(crate) fn run(what: Generate) -> Result<ExitCode, Failure> {
     match what {
         Generate::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::definition(), "tickberry", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::definition(), "tickberry", &mut script);
+            super::print(&script)?;
             Ok(ExitCode::SUCCESS)
         }
         Generate::Man { to } => pages(&to),

@@ -95,7 +95,7 @@ pub(crate) async fn console(settings: Settings) -> Result<ExitCode, Failure> {
     .await
 }
 
-fn bus(settings: &Settings) -> Result<BusConfig, Failure> {
+pub(crate) fn bus(settings: &Settings) -> Result<BusConfig, Failure> {
     let password = settings.bus_password.clone().ok_or_else(no_password)?;
     let address = settings.file.bus.address.clone();
     Ok(BusConfig { address, username: Some(SERVICE.to_owned()), password: Some(password) })

@@ -1,5 +1,6 @@
 //! `tickberry status`: one screen about a running tickberry.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -8,12 +9,16 @@ use tickberry_service::exit::{Code, Failure};
 use tickberry_wire::json::FeedState;
 
 use crate::cli::Remote;
+use crate::config::File;
 
 /// `/api/v1/status`, as far as a screen needs it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Status {
     pub(crate) feeds: Vec<Feed>,
     pub(crate) streams: Vec<Stream>,
+    /// Whether the console hears the broker: `up` or `down`.
+    #[serde(default)]
+    pub(crate) bus: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -26,6 +31,12 @@ pub(crate) struct Feed {
     pub(crate) message: Option<String>,
     #[serde(default)]
     pub(crate) durable: Option<bool>,
+    /// Whether the gateway's own word is heard.
+    #[serde(default)]
+    pub(crate) online: Option<bool>,
+    /// Where its journal is.
+    #[serde(default)]
+    pub(crate) journal: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -45,8 +56,7 @@ pub(crate) struct Stream {
 const BEHIND: u64 = 10_000;
 
 /// Asks a running tickberry.
-pub(crate) async fn ask(remote: &Remote) -> Result<Status, Failure> {
-    let at = remote.http;
+pub(crate) async fn ask(at: SocketAddr) -> Result<Status, Failure> {
     let unreachable = |why: String| {
         Failure::new(
             Code::Unavailable,
@@ -67,10 +77,10 @@ pub(crate) async fn ask(remote: &Remote) -> Result<Status, Failure> {
         .map_err(|error| unreachable(format!("its answer is not understood: {error}")))
 }
 
-pub(crate) async fn run(remote: Remote) -> Result<ExitCode, Failure> {
-    let status = ask(&remote).await?;
+pub(crate) async fn run(remote: Remote, file: &File) -> Result<ExitCode, Failure> {
+    let status = ask(remote.http.unwrap_or(file.http.console)).await?;
     let (screen, healthy) = screen(&status);
-    print!("{screen}");
+    super::print(screen.as_bytes())?;
     Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::from(Code::Failure as u8) })
 }
 
@@ -81,12 +91,21 @@ fn screen(status: &Status) -> (String, bool) {
     if !healthy {
         out.push_str("no feed or no store reports yet\n");
     }
+    if status.bus.as_deref() == Some("down") {
+        healthy = false;
+        out.push_str("broker  cannot be heard; what follows is what was last known\n");
+    }
     for feed in &status.feeds {
         healthy &= matches!(feed.state, FeedState::Live | FeedState::Quiet) && feed.durable != Some(false);
         let kind = if feed.simulated { ", simulated" } else { "" };
         let since = jiff::Timestamp::from_millisecond(feed.since_ms)
             .map_or_else(|_| "?".to_owned(), |time| format!("{time:.0}"));
-        out += &format!("feed    {}{kind}: {} since {since}\n", feed.source, words(feed.state));
+        let state = if feed.online == Some(false) && feed.state == FeedState::Stalled {
+            "not known; its gateway cannot be heard"
+        } else {
+            words(feed.state)
+        };
+        out += &format!("feed    {}{kind}: {state} since {since}\n", feed.source);
         if feed.durable == Some(false) {
             out += "        the journal is in memory: the disk cannot be written\n";
         }
@@ -135,6 +154,18 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_heard_is_not_blamed_on_the_feed() {
+        let mut status = status("stalled", 20_000);
+        status.bus = Some("down".to_owned());
+        status.feeds[0].online = Some(false);
+        let (screen, healthy) = screen(&status);
+        assert!(
+            !healthy && screen.contains("broker  cannot be heard") && !screen.contains("stalled"),
+            "{screen}"
+        );
+    }
+
+    #[test]
     fn health_follows_feed_and_store() {
         for (state, stored, healthy) in
             [("live", 20_000, true), ("quiet", 19_990, true), ("refused", 20_000, false), ("live", 0, false)]
@@ -142,6 +173,6 @@ mod tests {
             let (screen, found) = screen(&status(state, stored));
             assert_eq!(found, healthy, "{screen}");
         }
-        assert!(!screen(&Status { feeds: vec![], streams: vec![] }).1);
+        assert!(!screen(&Status { feeds: vec![], streams: vec![], bus: None }).1);
     }
 }

@@ -1,40 +1,47 @@
 //! `tickberry tap`: what goes over the broker, line by line.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use tickberry_service::exit::{Code, Failure};
 use tickberry_service::mqtt::{self, BusConfig, Event};
+use tickberry_service::{Shutdown, shutdown};
 use tickberry_wire::topic::{self, Topic};
 
 use crate::cli::{Format, Stream, Tap};
+use crate::config::File;
 
 /// How long the broker has to answer before it counts as not there.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-pub(crate) async fn run(options: Tap) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(options: Tap, file: &File) -> Result<ExitCode, Failure> {
+    let broker = options.mqtt.unwrap_or(file.broker.taps);
+    let ended = Shutdown::new();
+    shutdown::on_signals(ended.clone()).map_err(|error| Failure::new(Code::Io, error))?;
     let kind = match options.stream {
         Stream::Trades => "trades",
         Stream::Minutes => "minutes",
         Stream::Live => "live",
     };
-    let bus = BusConfig { address: options.mqtt.to_string(), username: None, password: None };
+    let bus = BusConfig { address: broker.to_string(), username: None, password: None };
     let client_id = format!("tap-{}", std::process::id());
     let (_publisher, mut events) = mqtt::connect(bus, &client_id, None, vec![topic::all(kind)]);
     let mut lines = Lines::new(&options);
     let mut connected = false;
     loop {
-        let event = if connected {
-            events.recv().await
-        } else {
-            tokio::time::timeout(PATIENCE, events.recv())
-                .await
-                .map_err(|_| unreachable(&options, "no answer"))?
+        let patience = async {
+            if connected { std::future::pending().await } else { tokio::time::sleep(PATIENCE).await }
+        };
+        let event = tokio::select! {
+            event = events.recv() => event,
+            () = patience => return Err(unreachable(broker, "no answer")),
+            () = ended.cancelled() => return Ok(ExitCode::SUCCESS),
         };
         match event {
             Some(Event::Up) => connected = true,
-            Some(Event::Down(why)) if !connected => return Err(unreachable(&options, &why)),
+            Some(Event::Down(why)) if !connected => return Err(unreachable(broker, &why)),
             Some(Event::Down(why)) => eprintln!("tickberry: the broker is gone ({why}); waiting for it"),
             Some(Event::Message { topic, payload }) => match lines.print(&topic, &payload) {
                 Ok(true) => {}
@@ -48,8 +55,11 @@ pub(crate) async fn run(options: Tap) -> Result<ExitCode, Failure> {
     }
 }
 
-fn unreachable(options: &Tap, why: &str) -> Failure {
-    let at = options.mqtt;
+fn unreachable(at: SocketAddr, why: &str) -> Failure {
+    if why.starts_with(mqtt::REFUSED) {
+        let text = format!("{why} at {at}; taps have an address of their own, give it with --mqtt");
+        return Failure::new(Code::NoPermission, text);
+    }
     Failure::new(
         Code::Unavailable,
         format!("no broker at {at} ({why}); start `tickberry up`, or give its address with --mqtt"),
@@ -85,12 +95,17 @@ impl<'a> Lines<'a> {
         match self.options.format {
             Format::Json => out.write_all(payload).and_then(|()| out.write_all(b"\n"))?,
             Format::Csv => {
+                let fields = within(fields);
                 if self.columns.is_none() {
                     let names: Vec<String> = fields.iter().map(|(name, _)| name.clone()).collect();
                     writeln!(out, "{}", names.join(","))?;
                     self.columns = Some(names);
                 }
-                let values: Vec<String> = fields.iter().map(|(_, value)| csv(value)).collect();
+                let value = |column: &String| {
+                    let field = fields.iter().find(|(name, _)| name == column);
+                    field.map(|(_, value)| csv(value)).unwrap_or_default()
+                };
+                let values: Vec<String> = self.columns.iter().flatten().map(value).collect();
                 writeln!(out, "{}", values.join(","))?;
             }
             Format::Line => {
@@ -106,6 +121,36 @@ impl<'a> Lines<'a> {
         self.left = self.left.map(|left| left - 1);
         Ok(self.left != Some(0))
     }
+}
+
+/// The columns of a minute, where a symbol has none yet: a table has the same columns from its first line on.
+const MINUTE: [&str; 14] = [
+    "source",
+    "symbol",
+    "start_ms",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "trade_count",
+    "vwap",
+    "avg_price",
+    "coverage",
+    "revision",
+    "final",
+];
+
+/// Fields with the columns of a minute that is not there yet.
+fn within(fields: Vec<(String, String)>) -> Vec<(String, String)> {
+    let columns = |(name, value): (String, String)| {
+        if name == "minute" && value == "null" {
+            MINUTE.map(|column| (format!("minute.{column}"), value.clone())).to_vec()
+        } else {
+            vec![(name, value)]
+        }
+    };
+    fields.into_iter().flat_map(columns).collect()
 }
 
 /// An object's members in their order, values as their JSON text; members of an inner object are joined to it.
@@ -189,5 +234,22 @@ mod tests {
         );
         assert_eq!(line("time_ms", "1723161255342"), "time=2024-08-08T23:54:15.342Z");
         assert!(super::fields(b"[1]").is_none());
+    }
+
+    #[test]
+    fn a_minute_has_its_columns_before_it_is_there() {
+        let minute: tickberry_wire::json::MinuteJson = serde_json::from_str(
+            r#"{"source":"s","symbol":"A","start_ms":60000,"open":1,"high":2,"low":1,"close":2,"volume":3.5,"trade_count":2,"vwap":1.5,"avg_price":1.5,"coverage":1,"revision":0,"final":1}"#,
+        )
+        .unwrap();
+        let with = serde_json::json!({"symbol": "A", "minute": minute}).to_string();
+        let names = |text: &str| {
+            within(fields(text.as_bytes()).unwrap()).into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        let mut expected = names(&with);
+        let mut found = names(r#"{"symbol":"A","minute":null}"#);
+        expected.sort();
+        found.sort();
+        assert_eq!(found, expected);
     }
 }

@@ -31,13 +31,16 @@ const SERVICE: &str = "service";
 
 pub(crate) async fn run(mut settings: Settings) -> Result<ExitCode, Failure> {
     let kind = if settings.simulated { "simulated" } else { "real" };
-    let data_dir = DataDir::open(&settings.data_dir, kind)?;
+    let mut data_dir = DataDir::open(&settings.data_dir, kind)?;
     let page = Address { at: settings.file.http.console, is_default: settings.default_http };
     let listener = http::bind(page, "--http").await?;
     let page = listener.local_addr().map_err(|error| Failure::new(Code::Io, error))?;
     let simulator = if settings.simulated { Some(simulator(&mut settings).await?) } else { None };
     let parts = build(settings, page, simulator).await?;
-    banner(&parts);
+    let said = data_dir.say("http", parts.page).and_then(|()| data_dir.say("mqtt", parts.taps));
+    said.map_err(|error| Failure::new(Code::Io, format!("cannot write to the data directory: {error}")))?;
+    // Nobody need read it.
+    let _read = super::print(banner(&parts).as_bytes());
     let outcome = serve(parts, listener).await;
     drop(data_dir);
     outcome
@@ -111,23 +114,18 @@ async fn broker(
     tickberry_broker::build(config, Arc::new(authenticator)).await.map_err(super::role::broker_failure)
 }
 
-fn banner(parts: &Parts) {
+fn banner(parts: &Parts) -> String {
     let Parts { page, taps, simulator, .. } = parts;
-    println!("tickberry {}", env!("CARGO_PKG_VERSION"));
-    println!("  page  http://{page}");
-    println!(
-        "  taps  mqtt://{taps}   mosquitto_sub -h {} -p {} -t 'tickberry/v1/trades/#'",
-        taps.ip(),
-        taps.port()
-    );
-    println!(
-        "  feed  {}",
-        if simulator.is_some() {
-            "SIMULATED: these are not market data. Set FINNHUB_TOKEN for the real ones"
-        } else {
-            "Finnhub"
-        }
-    );
+    let (version, host, port) = (env!("CARGO_PKG_VERSION"), taps.ip(), taps.port());
+    let feed = if simulator.is_some() {
+        "SIMULATED: these are not market data. Set FINNHUB_TOKEN for the real ones"
+    } else {
+        "Finnhub"
+    };
+    format!(
+        "tickberry {version}\n  page  http://{page}\n  \
+         taps  mqtt://{taps}   mosquitto_sub -h {host} -p {port} -t 'tickberry/v1/trades/#'\n  feed  {feed}\n"
+    )
 }
 
 /// Runs all parts. At the end first the feed, then the store, then who only reads, then what all of them need.
