@@ -64,9 +64,14 @@ impl SqliteWriter {
 }
 
 impl SqliteReader {
+    /// A reader of a file that need not be there yet: until it is, reading is an error.
+    pub fn later(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), idle: Mutex::new(Vec::new()) }
+    }
+
     /// A reader of the file. It is looked at now, so that a wrong path is an error now.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        let reader = Self { path: path.into(), idle: Mutex::new(Vec::new()) };
+        let reader = Self::later(path);
         reader.with(|_| Ok(()))?;
         Ok(reader)
     }

@@ -1,5 +1,6 @@
 //! One role in a process of its own, as on a shelf.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -82,7 +83,7 @@ pub(crate) async fn aggregator(settings: Settings) -> Result<ExitCode, Failure> 
 
 pub(crate) async fn console(settings: Settings) -> Result<ExitCode, Failure> {
     let bus = bus(&settings)?;
-    let store = reader(&settings.file.aggregator, &settings.data_dir.join("aggregator"))?;
+    let store = store_beside(&settings.file.aggregator, &settings.data_dir.join("aggregator"))?;
     let page = Address { at: settings.file.http.console, is_default: settings.default_http };
     let listener = http::bind(page, "http.console").await?;
     let console = tickberry_console::build(&settings.file.console, bus, &settings.node, store);
@@ -145,17 +146,30 @@ async fn run<F: Future<Output = Result<(), String>> + Send + 'static>(
     Ok(ExitCode::SUCCESS)
 }
 
-/// A reader beside an aggregator's writer.
+/// A reader beside an aggregator's writer, which has made the file.
 pub(crate) fn reader(
     config: &tickberry_aggregator::Config,
-    data_dir: &std::path::Path,
+    data_dir: &Path,
 ) -> Result<Arc<dyn StoreReader>, Failure> {
-    let path = config.store.path.clone();
-    open_reader(&path.unwrap_or_else(|| data_dir.join("tickberry.sqlite3")))
+    let reader = SqliteReader::open(store_path(config, data_dir));
+    Ok(Arc::new(reader.map_err(|error| store_failure(&error))?))
 }
 
-fn open_reader(path: &std::path::Path) -> Result<Arc<dyn StoreReader>, Failure> {
-    Ok(Arc::new(SqliteReader::open(path).map_err(|error| store_failure(&error))?))
+/// A reader beside an aggregator in another process, which may start later than this one.
+fn store_beside(
+    config: &tickberry_aggregator::Config,
+    data_dir: &Path,
+) -> Result<Arc<dyn StoreReader>, Failure> {
+    let path = store_path(config, data_dir);
+    if std::fs::metadata(&path).is_ok_and(|file| file.len() > 0) {
+        return reader(config, data_dir);
+    }
+    tracing::warn!(path = %path.display(), "no store is there yet; the page has no history until an aggregator makes it");
+    Ok(Arc::new(SqliteReader::later(path)))
+}
+
+fn store_path(config: &tickberry_aggregator::Config, data_dir: &Path) -> PathBuf {
+    config.store.path.clone().unwrap_or_else(|| data_dir.join("tickberry.sqlite3"))
 }
 
 fn store_failure(error: &StoreError) -> Failure {
@@ -167,10 +181,7 @@ fn store_failure(error: &StoreError) -> Failure {
 }
 
 /// Each source has a journal of its own.
-pub(crate) fn journal_dir(
-    data_dir: &std::path::Path,
-    config: &tickberry_gateway::Config,
-) -> std::path::PathBuf {
+pub(crate) fn journal_dir(data_dir: &Path, config: &tickberry_gateway::Config) -> PathBuf {
     data_dir.join("journal").join(config.source.as_str())
 }
 
