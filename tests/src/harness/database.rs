@@ -57,8 +57,17 @@ impl Database {
 
     /// The table `trades` in the order of its key.
     pub fn trades(&self) -> Result<Vec<TradeRow>> {
-        let sql = "SELECT source, epoch, journal_offset, symbol, time_ms, price, volume FROM trades ORDER BY 1, 2, 3";
-        self.all(sql, |row| {
+        self.rows("ORDER BY 1, 2, 3")
+    }
+
+    /// The table `trades` from an offset on, in the order of the offsets, whatever their epoch.
+    pub fn trades_from(&self, offset: i64) -> Result<Vec<TradeRow>> {
+        self.rows(&format!("WHERE journal_offset >= {offset} ORDER BY 3, 2, 1"))
+    }
+
+    fn rows(&self, which: &str) -> Result<Vec<TradeRow>> {
+        let columns = "source, epoch, journal_offset, symbol, time_ms, price, volume";
+        self.all(&format!("SELECT {columns} FROM trades {which}"), |row| {
             Ok(TradeRow {
                 source: row.get(0)?,
                 epoch: row.get(1)?,

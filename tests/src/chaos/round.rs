@@ -1,0 +1,127 @@
+//! One round: trades, attacks, healing, verdict.
+
+use super::ledger::Ledger;
+use super::plan::{Part, Rate, Round};
+use super::shelf::{PARTS, Shelf};
+use super::steps::Step;
+use super::verdict::{only_committed_is_stored, published_is_journaled, settle, stored_is_right};
+use crate::harness::{Heard, eventually};
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// What is known of a home's past.
+#[derive(Debug, Default)]
+pub struct Past {
+    /// What was sent, journaled, and must be stored.
+    pub ledger: Ledger,
+    /// What was heard at the broker and is beyond the ledger's end.
+    beyond: Vec<Heard>,
+    /// How often a store was found to hold committed trades only, in the middle of an attack.
+    pub samples: u64,
+}
+
+impl Past {
+    /// Plays a round and gives its verdict.
+    pub async fn play(&mut self, shelf: &Shelf, round: &Round) -> Result<()> {
+        shelf.feeder.play(round.rate);
+        let attacks = async {
+            let begun = Instant::now();
+            for (at, step) in round.steps() {
+                sleep_until(begun + at).await;
+                make(shelf, &step).await.with_context(|| format!("{step:?}"))?;
+            }
+            Ok::<(), anyhow::Error>(())
+        };
+        let mut samples = 0;
+        let sampling = async {
+            loop {
+                sleep(Duration::from_millis(100)).await;
+                for n in 0..2 {
+                    samples += u64::from(only_committed_is_stored(shelf, n).await?);
+                }
+            }
+        };
+        tokio::select! {
+            done = attacks => done?,
+            failed = sampling => {
+                let failed: Result<()> = failed;
+                failed?;
+            }
+        }
+        self.samples += samples;
+        shelf.all_run().await?;
+        self.judge(shelf, &[0, 1]).await
+    }
+
+    /// Waits until all has settled and compares it.
+    pub async fn judge(&mut self, shelf: &Shelf, aggregators: &[usize]) -> Result<()> {
+        let known = self.ledger.entries.len();
+        settle(shelf, &mut self.ledger, aggregators).await?;
+        self.ledger.nothing_received_is_missing()?;
+        let mut heard = std::mem::take(&mut self.beyond);
+        heard.extend(shelf.tap.take());
+        self.beyond = published_is_journaled(&self.ledger, heard)?;
+        for n in aggregators {
+            let database = shelf.database(*n).await?;
+            stored_is_right(&database, &self.ledger, known).with_context(|| format!("aggregator {n}"))?;
+        }
+        Ok(())
+    }
+
+    /// One aggregator stops, the other goes on, the first comes back far behind and is killed for good: what it wrote
+    /// last must not be the last word where both write into one store.
+    pub async fn lagging_one_dies(&mut self, shelf: &Shelf, lagging: usize, alive: Duration) -> Result<()> {
+        let other = 1 - lagging;
+        shelf.machine(Part::Aggregator(lagging)).lock().await.signal(Signal::STOP)?;
+        shelf.feeder.play(Rate::Steady);
+        sleep(Duration::from_millis(900)).await;
+        settle(shelf, &mut self.ledger, &[other]).await?;
+        shelf.machine(Part::Aggregator(lagging)).lock().await.signal(Signal::CONT)?;
+        sleep(alive).await;
+        ensure!(shelf.machine(Part::Aggregator(lagging)).lock().await.kill().await?, "it was not there");
+        shelf.feeder.play(Rate::Steady);
+        sleep(Duration::from_millis(200)).await;
+        self.ledger_from_scratch(shelf, other).await
+    }
+
+    async fn ledger_from_scratch(&mut self, shelf: &Shelf, n: usize) -> Result<()> {
+        self.judge(shelf, &[n]).await?;
+        stored_is_right(&shelf.database(n).await?, &self.ledger, 0)
+    }
+}
+
+/// Waits until all processes answer.
+pub async fn ready(shelf: &Shelf) -> Result<()> {
+    for part in PARTS {
+        eventually(Duration::from_secs(30), &format!("{part:?} is ready"), async || {
+            shelf.all_live().await?;
+            let http = shelf.machine(part).lock().await.http.clone();
+            http.ready().await
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+async fn make(shelf: &Shelf, step: &Step) -> Result<()> {
+    match step {
+        Step::Kill(part) => shelf.machine(*part).lock().await.kill().await.map(drop),
+        Step::Start(part) => shelf.machine(*part).lock().await.start(&shelf.home),
+        Step::Stop(part) => shelf.machine(*part).lock().await.signal(Signal::STOP),
+        Step::Continue(part) => shelf.machine(*part).lock().await.signal(Signal::CONT),
+        Step::Part(ways, how) => {
+            shelf.part(ways, *how);
+            Ok(())
+        }
+        Step::Heal(ways) => {
+            shelf.heal(ways);
+            Ok(())
+        }
+        Step::Reset => {
+            shelf.feeder.reset();
+            Ok(())
+        }
+    }
+}
