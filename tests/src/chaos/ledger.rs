@@ -31,6 +31,8 @@ pub struct Ledger {
     pub entries: Vec<Entry>,
     /// The expected minutes.
     pub minutes: Windows,
+    /// The expected days, as of [`Ledger::reckon_days`].
+    pub days: Windows,
     /// Frames that are not in the journal, by number.
     pub missed: BTreeSet<usize>,
     /// The frame behind the last one in the journal.
@@ -91,10 +93,10 @@ impl Ledger {
         Ok(Some(key))
     }
 
-    /// The expected days.
-    pub fn days(&self) -> Windows {
+    /// The expected days follow from all trades, so they are reckoned once all are there.
+    pub fn reckon_days(&mut self) {
         let trades: Vec<Trade> = self.members.values().flatten().cloned().collect();
-        oracle::days(&trades)
+        self.days = oracle::days(&trades);
     }
 
     /// The trade of an offset.

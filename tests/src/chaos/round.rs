@@ -60,6 +60,7 @@ impl Past {
         let known = self.ledger.entries.len();
         settle(shelf, &mut self.ledger, aggregators).await?;
         self.ledger.nothing_received_is_missing()?;
+        self.ledger.reckon_days();
         let mut heard = std::mem::take(&mut self.beyond);
         heard.extend(shelf.tap.take());
         self.beyond = published_is_journaled(&self.ledger, heard)?;

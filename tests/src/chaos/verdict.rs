@@ -98,8 +98,7 @@ pub fn stored_is_right(database: &Database, ledger: &Ledger, from: usize) -> Res
         ensure!(equal, "stored {row:?}, journaled {entry:?}");
     }
     same(&ledger.minutes, &database.minutes()?).map_err(anyhow::Error::msg).context("minute_trades")?;
-    let days = ledger.days();
-    same(&days, &database.days(&days)?).map_err(anyhow::Error::msg).context("daily_trades")?;
+    same(&ledger.days, &database.days(&ledger.days)?).map_err(anyhow::Error::msg).context("daily_trades")?;
     ledger.missed_are_told(&database.gaps()?).context("feed_gaps")
 }
 
@@ -111,6 +110,7 @@ pub async fn all_is_right(shelf: &Shelf, ledger: &Ledger, aggregators: &[usize])
     again.take(&Journal::read(&gateway, SOURCE, 0).await?).context("the journal read again")?;
     ensure!(again.entries.len() == ledger.entries.len(), "the journal read again has other trades");
     again.nothing_received_is_missing()?;
+    again.reckon_days();
     for n in aggregators {
         stored_is_right(&shelf.database(*n).await?, &again, 0).with_context(|| format!("aggregator {n}"))?;
     }

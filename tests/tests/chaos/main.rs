@@ -33,7 +33,7 @@ async fn main() -> ExitCode {
         }
         Err(Failure { round, home, error }) => {
             println!("{} rounds were verified before:\n{tally}", tally.rounds());
-            eprintln!("chaos: round {round} failed with SEED={seed}: {error:?}");
+            eprintln!("chaos: round {round} failed with SEED={seed}: {error:#}");
             eprintln!("again: make chaos SEED={seed} FIRST={home} ROUNDS={}", round - home + 1);
             ExitCode::FAILURE
         }
