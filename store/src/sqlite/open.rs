@@ -29,12 +29,14 @@ impl SqliteConfig {
     }
 }
 
-/// The one writer of a file.
+/// A writer of a file.
 pub struct SqliteWriter {
     pub(super) connection: Connection,
     pub(super) config: SqliteConfig,
     /// Per source, the (epoch, block) whose row in `_trade_blocks` is still owed. Forgotten when a write fails.
     pub(super) open_block: HashMap<Arc<str>, (i64, i64)>,
+    /// Per source, the (epoch, stored) of the cursor this writer last read or wrote. Forgotten when a write fails.
+    pub(super) known: HashMap<Arc<str>, (i64, i64)>,
 }
 
 /// Reads a file that a writer may be writing. Connections are opened when needed and a few are kept.
@@ -60,7 +62,7 @@ impl SqliteWriter {
             Identity::Is { version, application } => check(&path, version, application)?,
         }
         tune(&connection).map_err(|e| sqlite_error(&path, &e))?;
-        Ok(Self { connection, config, open_block: HashMap::new() })
+        Ok(Self { connection, config, open_block: HashMap::new(), known: HashMap::new() })
     }
 }
 

@@ -1,6 +1,6 @@
 //! One batch, one transaction.
 
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::open::{SqliteWriter, sqlite_error};
 use super::{blocks, read, retain};
@@ -12,24 +12,37 @@ impl StoreWriter for SqliteWriter {
     }
 
     fn cursors(&mut self) -> Result<Vec<Cursor>, StoreError> {
-        read::cursors(&self.connection).map_err(|e| sqlite_error(&self.config.path, &e))
+        let cursors = read::cursors(&self.connection).map_err(|e| sqlite_error(&self.config.path, &e))?;
+        self.known = cursors.iter().map(|cursor| (cursor.source.clone(), key(cursor))).collect();
+        Ok(cursors)
     }
 
     fn write(&mut self, batch: &WriteBatch) -> Result<(), StoreError> {
         check_range(batch)?;
         self.bound_log()?;
         let source = &batch.cursor.source;
-        let written = self.transact(batch);
-        match written {
-            Ok(open) => {
+        match self.transact(batch) {
+            Ok(Done::Written(open)) => {
                 if let Some(open) = open {
                     self.open_block.insert(source.clone(), open);
                 }
+                self.known.insert(source.clone(), key(&batch.cursor));
                 Ok(())
             }
+            Ok(Done::There) => {
+                // Whose row in `_trade_blocks` is owed now, the file knows.
+                self.open_block.remove(source);
+                Ok(())
+            }
+            Ok(Done::Overtaken) => Err(StoreError::Busy {
+                path: self.config.path.clone(),
+                detail: "another aggregator writes it and is ahead, in an epoch that is not known here yet"
+                    .into(),
+            }),
             Err(error) => {
                 // Whether the commit happened may be unknown: ask the file again next time.
                 self.open_block.remove(source);
+                self.known.remove(source);
                 Err(sqlite_error(&self.config.path, &error))
             }
         }
@@ -41,12 +54,54 @@ impl StoreWriter for SqliteWriter {
     }
 }
 
+/// What became of a batch.
+enum Done {
+    /// It is written; the block whose row is owed.
+    Written(Option<(i64, i64)>),
+    /// All of it was there already.
+    There,
+    /// Another writer is ahead, and whether in the same journal cannot be told here.
+    Overtaken,
+}
+
+/// What tells one cursor of a source from another.
+fn key(cursor: &Cursor) -> (i64, i64) {
+    (cursor.epoch as i64, cursor.stored as i64)
+}
+
+/// Whether a batch is behind what another writer has written, whose windows would be taken back by it.
+///
+/// Who writes the same journal writes the same rows, so of a batch behind the cursor everything is there. That the
+/// journal is the same is sure within an epoch only; else the caller has to begin again from the file's cursor. A
+/// cursor that this writer itself put there may be taken back: it knows why (another journal, a backup).
+fn overtaken(
+    connection: &Connection,
+    known: Option<(i64, i64)>,
+    batch: &WriteBatch,
+) -> rusqlite::Result<Option<Done>> {
+    let there: Option<(i64, i64)> = connection
+        .prepare_cached("SELECT epoch, stored FROM _cursor WHERE source = ?1")?
+        .query_row([&batch.cursor.source], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some(there) = there.filter(|there| Some(*there) != known) else { return Ok(None) };
+    let (epoch, stored) = key(&batch.cursor);
+    Ok(match there {
+        (_, ahead) if ahead <= stored => None,
+        (same, _) if same == epoch || batch.rows() == 0 => Some(Done::There),
+        _ => Some(Done::Overtaken),
+    })
+}
+
 impl SqliteWriter {
-    fn transact(&mut self, batch: &WriteBatch) -> rusqlite::Result<Option<(i64, i64)>> {
+    fn transact(&mut self, batch: &WriteBatch) -> rusqlite::Result<Done> {
         let source = &batch.cursor.source;
         let open = self.open_block.get(source).copied();
+        let known = self.known.get(source).copied();
         // Immediate: a lock held elsewhere is met here, before any work.
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if let Some(done) = overtaken(&transaction, known, batch)? {
+            return Ok(done);
+        }
         insert_trades(&transaction, &batch.trades)?;
         let open = blocks::record(&transaction, source, open, &batch.trades)?;
         upsert_minutes(&transaction, &batch.minutes)?;
@@ -54,7 +109,7 @@ impl SqliteWriter {
         insert_gaps(&transaction, &batch.gaps)?;
         upsert_cursor(&transaction, &batch.cursor)?;
         transaction.commit()?;
-        Ok(open)
+        Ok(Done::Written(open))
     }
 
     /// Keeps the write-ahead log below its bound.

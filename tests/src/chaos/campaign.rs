@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// Rounds that share directories and processes: what is compared each time stays small.
 const HOME: u64 = 20;
 
+/// So many times at the end of a home an aggregator falls behind and dies.
+const LAGGARDS: u64 = 4;
+
 /// What to play.
 #[derive(Debug, Clone, Copy)]
 pub struct Campaign {
@@ -78,16 +81,21 @@ impl Campaign {
                 *number += 1;
             }
             all_is_right(&shelf, &past.ledger, &[0, 1]).await.context("at the end of the home")?;
-            let (lagging, alive) = ((which / 2 % 2) as usize, Duration::from_millis(which * 37 % 200));
-            past.lagging_one_dies(&shelf, lagging, alive).await.context("the lagging one died for good")
+            for n in 0..LAGGARDS {
+                let alive = Duration::from_millis((which * 37 + n * 83) % 250);
+                let dies = past.lagging_one_dies(&shelf, ((which + n) % 2) as usize, alive).await;
+                dies.with_context(|| format!("a lagging one died after {alive:?}"))?;
+                tally.laggards += 1;
+                shelf.all_run().await?;
+            }
+            Ok(())
         };
-        let result = result.await;
+        let result: Result<()> = result.await;
         if result.is_err() {
             shelf.home.keep();
         }
         result?;
         let trades = |sent: usize| past.ledger.frames[sent].frame.trades.len() as u64;
-        tally.laggards += 1;
         tally.samples += past.samples;
         tally.sent += (0..past.ledger.frames.len()).map(trades).sum::<u64>();
         tally.journaled += past.ledger.entries.len() as u64;

@@ -1,7 +1,7 @@
 //! One round: trades, attacks, healing, verdict.
 
 use super::ledger::Ledger;
-use super::plan::{Part, Rate, Round};
+use super::plan::{Part, Parted, Rate, Round, Way};
 use super::shelf::{PARTS, Shelf};
 use super::steps::Step;
 use super::verdict::{only_committed_is_stored, published_is_journaled, settle, stored_is_right};
@@ -10,6 +10,9 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
+
+/// How long trades come before and after an aggregator begins to lag.
+const LAGS_AFTER: Duration = Duration::from_millis(150);
 
 /// What is known of a home's past.
 #[derive(Debug, Default)]
@@ -71,19 +74,22 @@ impl Past {
         Ok(())
     }
 
-    /// One aggregator stops, the other goes on, the first comes back far behind and is killed for good: what it wrote
-    /// last must not be the last word where both write into one store.
+    /// One aggregator stops in the middle of a stream, the other goes on, the first comes back with what it had, hears
+    /// nothing new and is killed for good: where both write into one store its words must not be the last.
     pub async fn lagging_one_dies(&mut self, shelf: &Shelf, lagging: usize, alive: Duration) -> Result<()> {
+        let machine = shelf.machine(Part::Aggregator(lagging));
         let other = 1 - lagging;
-        shelf.machine(Part::Aggregator(lagging)).lock().await.signal(Signal::STOP)?;
-        shelf.feeder.play(Rate::Steady);
-        sleep(Duration::from_millis(900)).await;
+        shelf.feeder.play(Rate::Full);
+        sleep(LAGS_AFTER + alive / 2).await;
+        machine.lock().await.signal(Signal::STOP)?;
+        shelf.part(&[Way::AggregatorBus(lagging), Way::Journal(lagging)], Parted::Held);
+        sleep(LAGS_AFTER).await;
         settle(shelf, &mut self.ledger, &[other]).await?;
-        shelf.machine(Part::Aggregator(lagging)).lock().await.signal(Signal::CONT)?;
+        machine.lock().await.signal(Signal::CONT)?;
         sleep(alive).await;
-        ensure!(shelf.machine(Part::Aggregator(lagging)).lock().await.kill().await?, "it was not there");
+        ensure!(machine.lock().await.kill().await?, "it was not there");
         shelf.feeder.play(Rate::Steady);
-        sleep(Duration::from_millis(200)).await;
+        sleep(LAGS_AFTER).await;
         self.ledger_from_scratch(shelf, other).await
     }
 
