@@ -48,7 +48,8 @@ pub struct SqliteReader {
 /// Idle connections kept by a reader: each costs up to its page cache.
 const IDLE_READERS: usize = 2;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
-const BUSY_STEP: Duration = Duration::from_millis(20);
+/// Others are waited for so many times, each time up to [`BUSY_TIMEOUT`].
+const WAITS: usize = 10;
 /// Page cache of a connection, in KiB (SQLite wants it negative): small, for the memory of a Pi.
 const CACHE_KIB: i64 = -1024;
 
@@ -167,18 +168,17 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Turns the write-ahead log on. SQLite does not wait for a lock here, so two processes that do it at once would
-/// refuse each other.
+/// refuse each other; a transaction does wait.
 fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
-    let mut left = BUSY_TIMEOUT;
-    loop {
+    for _ in 0..WAITS {
         match connection.pragma_update(None, "journal_mode", "WAL") {
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && !left.is_zero() => {
-                std::thread::sleep(BUSY_STEP);
-                left = left.saturating_sub(BUSY_STEP);
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+                connection.execute_batch("BEGIN IMMEDIATE; COMMIT")?;
             }
             result => return result,
         }
     }
+    connection.pragma_update(None, "journal_mode", "WAL")
 }
 
 /// Bytes of a page. A commit writes each page it touches whole, so the page is the unit of wear: at 33 trades/s

@@ -81,7 +81,7 @@ impl Past {
         let other = 1 - lagging;
         shelf.feeder.play(Rate::Full);
         sleep(LAGS_AFTER + alive / 2).await;
-        machine.lock().await.signal(Signal::STOP)?;
+        shelf.stop_outside_a_transaction(lagging).await?;
         shelf.part(&[Way::AggregatorBus(lagging), Way::Journal(lagging)], Parted::Held);
         sleep(LAGS_AFTER).await;
         settle(shelf, &mut self.ledger, &[other]).await?;

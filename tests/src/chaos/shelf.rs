@@ -5,11 +5,13 @@ use super::feeder::Feeder;
 use super::machine::Machine;
 use super::plan::{Part, Parted, Way};
 use crate::generate::START_MS;
-use crate::harness::{Database, Host, SOURCE, TOKEN, Tap, TempHome};
-use anyhow::{Context, Result};
+use crate::harness::{Database, Host, SOURCE, TOKEN, Tap, TempHome, eventually};
+use anyhow::{Context, Result, bail};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
 use tokio::sync::Mutex;
 
 /// What services say to the broker.
@@ -145,10 +147,29 @@ impl Shelf {
 
     /// An aggregator's file.
     pub async fn database(&self, n: usize) -> Result<Database> {
+        Database::open(&self.folder(n).await).with_context(|| format!("the store of aggregator {n}"))
+    }
+
+    /// Where an aggregator's file is.
+    async fn folder(&self, n: usize) -> PathBuf {
         match self.stores {
-            Stores::Two => Database::open(&self.machine(Part::Aggregator(n)).lock().await.folder),
-            Stores::One => Database::open(self.home.path()),
+            Stores::Two => self.machine(Part::Aggregator(n)).lock().await.folder.clone(),
+            Stores::One => self.home.path().to_owned(),
         }
-        .with_context(|| format!("the store of aggregator {n}"))
+    }
+
+    /// Stops an aggregator, but not within a transaction: with SQLite's lock it would stop everybody who writes the file.
+    pub async fn stop_outside_a_transaction(&self, n: usize) -> Result<()> {
+        let file = self.folder(n).await.join("tickberry.sqlite3");
+        let machine = self.machine(Part::Aggregator(n));
+        eventually(Duration::from_secs(20), "it is stopped and holds no lock", async || {
+            machine.lock().await.signal(Signal::STOP)?;
+            if Database::can_be_written(&file)? {
+                return Ok(());
+            }
+            machine.lock().await.signal(Signal::CONT)?;
+            bail!("it is writing")
+        })
+        .await
     }
 }

@@ -44,6 +44,13 @@ impl Database {
         Ok(Database(connection))
     }
 
+    /// Whether nobody holds the file's lock for long. Takes it for a moment.
+    pub fn can_be_written(path: &Path) -> Result<bool> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.busy_timeout(Duration::from_millis(300))?;
+        Ok(connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok())
+    }
+
     fn all<T>(&self, sql: &str, row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> Result<Vec<T>> {
         let mut statement = self.0.prepare(sql).with_context(|| sql.to_owned())?;
         let rows = statement.query_map([], row)?;
