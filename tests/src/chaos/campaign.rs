@@ -97,6 +97,7 @@ impl Campaign {
         result?;
         let trades = |sent: usize| past.ledger.frames[sent].frame.trades.len() as u64;
         tally.samples += past.samples;
+        tally.kills += past.kills;
         tally.sent += (0..past.ledger.frames.len()).map(trades).sum::<u64>();
         tally.journaled += past.ledger.entries.len() as u64;
         Ok(())

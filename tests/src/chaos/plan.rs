@@ -85,14 +85,6 @@ impl Attack {
             Attack::Feed => "reset feed",
         }
     }
-
-    /// How many SIGKILLs it is.
-    pub fn kills(&self) -> u64 {
-        match self {
-            Attack::Kill { starts, .. } => 1 + starts.len() as u64,
-            _ => 0,
-        }
-    }
 }
 
 /// How many attacks a round has.

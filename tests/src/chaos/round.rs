@@ -23,17 +23,20 @@ pub struct Past {
     beyond: Vec<Heard>,
     /// How often a store was found to hold committed trades only, in the middle of an attack.
     pub samples: u64,
+    /// Processes that were killed: a plan may kill one that is away already.
+    pub kills: u64,
 }
 
 impl Past {
     /// Plays a round and gives its verdict.
     pub async fn play(&mut self, shelf: &Shelf, round: &Round) -> Result<()> {
         shelf.feeder.play(round.rate);
+        let mut kills = 0;
         let attacks = async {
             let begun = Instant::now();
             for (at, step) in round.steps() {
                 sleep_until(begun + at).await;
-                make(shelf, &step).await.with_context(|| format!("{step:?}"))?;
+                kills += u64::from(make(shelf, &step).await.with_context(|| format!("{step:?}"))?);
             }
             Ok::<(), anyhow::Error>(())
         };
@@ -54,6 +57,7 @@ impl Past {
             }
         }
         self.samples += samples;
+        self.kills += kills;
         shelf.all_run().await?;
         self.judge(shelf, &[0, 1]).await
     }
@@ -88,6 +92,7 @@ impl Past {
         machine.lock().await.signal(Signal::CONT)?;
         sleep(alive).await;
         ensure!(machine.lock().await.kill().await?, "it was not there");
+        self.kills += 1;
         shelf.feeder.play(Rate::Steady);
         sleep(LAGS_AFTER).await;
         self.ledger_from_scratch(shelf, other).await
@@ -112,23 +117,16 @@ pub async fn ready(shelf: &Shelf) -> Result<()> {
     Ok(())
 }
 
-async fn make(shelf: &Shelf, step: &Step) -> Result<()> {
+/// True if a process was killed.
+async fn make(shelf: &Shelf, step: &Step) -> Result<bool> {
     match step {
-        Step::Kill(part) => shelf.machine(*part).lock().await.kill().await.map(drop),
-        Step::Start(part) => shelf.machine(*part).lock().await.start(&shelf.home),
-        Step::Stop(part) => shelf.machine(*part).lock().await.signal(Signal::STOP),
-        Step::Continue(part) => shelf.machine(*part).lock().await.signal(Signal::CONT),
-        Step::Part(ways, how) => {
-            shelf.part(ways, *how);
-            Ok(())
-        }
-        Step::Heal(ways) => {
-            shelf.heal(ways);
-            Ok(())
-        }
-        Step::Reset => {
-            shelf.feeder.reset();
-            Ok(())
-        }
+        Step::Kill(part) => return shelf.machine(*part).lock().await.kill().await,
+        Step::Start(part) => shelf.machine(*part).lock().await.start(&shelf.home)?,
+        Step::Stop(part) => shelf.machine(*part).lock().await.signal(Signal::STOP)?,
+        Step::Continue(part) => shelf.machine(*part).lock().await.signal(Signal::CONT)?,
+        Step::Part(ways, how) => shelf.part(ways, *how),
+        Step::Heal(ways) => shelf.heal(ways),
+        Step::Reset => shelf.feeder.reset(),
     }
+    Ok(false)
 }
