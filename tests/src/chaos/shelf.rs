@@ -64,7 +64,9 @@ impl Shelf {
         // Midnight is somewhere among the rounds of a home.
         let start_ms = START_MS - rng.random_range(0..600_000);
         let feeder = Feeder::start(host, rng.random(), start_ms).await?;
-        let (services, taps, journal) = (host.free(), host.free(), host.free());
+        // Each on a host of its own: a port that is chosen and not bound yet could be given to a cable meanwhile.
+        let free = || Host::unique().free();
+        let (services, taps, journal) = (free(), free(), free());
         let mut cables = BTreeMap::new();
         let ways = [
             (Way::GatewayBus, services),
@@ -79,7 +81,7 @@ impl Shelf {
         let password = ("BUS_PASSWORD", PASSWORD.to_owned());
         let mut machines = BTreeMap::new();
         let settings = format!("[broker]\nservices = \"{services}\"\ntaps = \"{taps}\"\n");
-        let broker = Machine::new(&home, "broker", "broker", host.free(), &settings, vec![password.clone()])?;
+        let broker = Machine::new(&home, "broker", "broker", free(), &settings, vec![password.clone()])?;
         machines.insert(Part::Broker, Mutex::new(broker));
         let settings = format!(
             "[bus]\naddress = \"{}\"\n[gateway]\nfinnhub_url = \"ws://{}\"\nmirror = {}\n{GATEWAY}",
@@ -102,7 +104,7 @@ impl Shelf {
             }
             let name = format!("aggregator-{n}");
             let aggregator =
-                Machine::new(&home, "aggregator", &name, host.free(), &settings, vec![password.clone()])?;
+                Machine::new(&home, "aggregator", &name, free(), &settings, vec![password.clone()])?;
             machines.insert(Part::Aggregator(n), Mutex::new(aggregator));
         }
         let tap = Tap::start(taps, "tickberry/v1/batches/#");
