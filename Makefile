@@ -24,6 +24,16 @@ setup: ## Install what the tests need beside Rust (Debian packages by name; sudo
 test: ## Set up and run all tests; prints a table of stages with budget and actual time
 	@scripts/test
 
+# Rounds of make chaos, their seed, and the round to begin with.
+ROUNDS ?= 20
+SEED ?=
+FIRST ?=
+
+.PHONY: chaos
+chaos: build ## Real faults: ROUNDS=20 rounds of kills, stops and partitions, each against the oracle (SEED=, FIRST=)
+	@TICKBERRY_ROUNDS=$(ROUNDS) TICKBERRY_SEED=$(SEED) TICKBERRY_FIRST=$(FIRST) \
+		$(CARGO) test --locked --quiet -p tickberry-tests --test chaos
+
 .PHONY: lint
 lint: ## Formatting, clippy and shellcheck, warnings are errors
 	@$(CARGO) fmt --all --check

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::{Cursor, DayRow, GapRow, MinuteRow, StoreError, TradeRow, WriteBatch};
 
-/// Takes batches. One writer a store; a batch is in flight alone.
+/// Takes batches. A batch is in flight alone. Several processes may write one store if they fold the same journal with the
+/// same settings: what the one that is behind writes takes nothing back.
 pub trait StoreWriter: Send {
     /// One word for status and metrics: `sqlite`.
     fn name(&self) -> &'static str;

@@ -14,6 +14,7 @@
 
 mod blocks;
 mod open;
+mod overtaken;
 mod read;
 mod retain;
 pub mod schema;

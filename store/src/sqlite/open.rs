@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 use super::schema::{APPLICATION_ID, TABLES, USER_VERSION};
 use crate::{Retention, StoreError};
@@ -29,12 +29,14 @@ impl SqliteConfig {
     }
 }
 
-/// The one writer of a file.
+/// A writer of a file.
 pub struct SqliteWriter {
     pub(super) connection: Connection,
     pub(super) config: SqliteConfig,
     /// Per source, the (epoch, block) whose row in `_trade_blocks` is still owed. Forgotten when a write fails.
     pub(super) open_block: HashMap<Arc<str>, (i64, i64)>,
+    /// Per source, the (epoch, stored) of the cursor this writer last read or wrote. Forgotten when a write fails.
+    pub(super) known: HashMap<Arc<str>, (i64, i64)>,
 }
 
 /// Reads a file that a writer may be writing. Connections are opened when needed and a few are kept.
@@ -46,6 +48,8 @@ pub struct SqliteReader {
 /// Idle connections kept by a reader: each costs up to its page cache.
 const IDLE_READERS: usize = 2;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// Others are waited for so many times, each time up to [`BUSY_TIMEOUT`].
+const WAITS: usize = 10;
 /// Page cache of a connection, in KiB (SQLite wants it negative): small, for the memory of a Pi.
 const CACHE_KIB: i64 = -1024;
 
@@ -59,7 +63,7 @@ impl SqliteWriter {
             Identity::Is { version, application } => check(&path, version, application)?,
         }
         tune(&connection).map_err(|e| sqlite_error(&path, &e))?;
-        Ok(Self { connection, config, open_block: HashMap::new() })
+        Ok(Self { connection, config, open_block: HashMap::new(), known: HashMap::new() })
     }
 }
 
@@ -157,11 +161,29 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
     // Both must come before the first table, and outside a transaction.
     connection.pragma_update(None, "page_size", PAGE_SIZE)?;
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.execute_batch(&format!(
-        "BEGIN IMMEDIATE;\n{TABLES}PRAGMA application_id = {APPLICATION_ID};\n\
-         PRAGMA user_version = {USER_VERSION};\nCOMMIT;"
-    ))
+    write_ahead(connection)?;
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    // Another process may have made them meanwhile: both looked, and one had to wait for the other.
+    if let Identity::Empty = identity(&transaction)? {
+        transaction.execute_batch(&format!(
+            "{TABLES}PRAGMA application_id = {APPLICATION_ID};\nPRAGMA user_version = {USER_VERSION};"
+        ))?;
+    }
+    transaction.commit()
+}
+
+/// Turns the write-ahead log on. SQLite does not wait for a lock here, so two processes that do it at once would
+/// refuse each other; a transaction does wait.
+fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
+    for _ in 0..WAITS {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+                connection.execute_batch("BEGIN IMMEDIATE; COMMIT")?;
+            }
+            result => return result,
+        }
+    }
+    connection.pragma_update(None, "journal_mode", "WAL")
 }
 
 /// Bytes of a page. A commit writes each page it touches whole, so the page is the unit of wear: at 33 trades/s
@@ -173,7 +195,7 @@ const PAGE_SIZE: i64 = 1024;
 const CHECKPOINT_PAGES: i64 = 4000;
 
 fn tune(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update(None, "journal_mode", "WAL")?;
+    write_ahead(connection)?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.pragma_update(None, "cache_size", CACHE_KIB)?;

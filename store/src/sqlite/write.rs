@@ -3,6 +3,7 @@
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::open::{SqliteWriter, sqlite_error};
+use super::overtaken::{Done, key, overtaken};
 use super::{blocks, read, retain};
 use crate::{Cursor, DayRow, GapRow, MinuteRow, Retained, StoreError, StoreWriter, TradeRow, WriteBatch};
 
@@ -12,24 +13,37 @@ impl StoreWriter for SqliteWriter {
     }
 
     fn cursors(&mut self) -> Result<Vec<Cursor>, StoreError> {
-        read::cursors(&self.connection).map_err(|e| sqlite_error(&self.config.path, &e))
+        let cursors = read::cursors(&self.connection).map_err(|e| sqlite_error(&self.config.path, &e))?;
+        self.known = cursors.iter().map(|cursor| (cursor.source.clone(), key(cursor))).collect();
+        Ok(cursors)
     }
 
     fn write(&mut self, batch: &WriteBatch) -> Result<(), StoreError> {
         check_range(batch)?;
         self.bound_log()?;
         let source = &batch.cursor.source;
-        let written = self.transact(batch);
-        match written {
-            Ok(open) => {
+        match self.transact(batch) {
+            Ok(Done::Written(open)) => {
                 if let Some(open) = open {
                     self.open_block.insert(source.clone(), open);
                 }
+                self.known.insert(source.clone(), key(&batch.cursor));
                 Ok(())
             }
+            Ok(Done::There) => {
+                // Whose row in `_trade_blocks` is owed now, the file knows.
+                self.open_block.remove(source);
+                Ok(())
+            }
+            Ok(Done::Overtaken) => Err(StoreError::Busy {
+                path: self.config.path.clone(),
+                detail: "another aggregator writes it and is ahead, in an epoch that is not known here yet"
+                    .into(),
+            }),
             Err(error) => {
                 // Whether the commit happened may be unknown: ask the file again next time.
                 self.open_block.remove(source);
+                self.known.remove(source);
                 Err(sqlite_error(&self.config.path, &error))
             }
         }
@@ -42,11 +56,15 @@ impl StoreWriter for SqliteWriter {
 }
 
 impl SqliteWriter {
-    fn transact(&mut self, batch: &WriteBatch) -> rusqlite::Result<Option<(i64, i64)>> {
+    fn transact(&mut self, batch: &WriteBatch) -> rusqlite::Result<Done> {
         let source = &batch.cursor.source;
         let open = self.open_block.get(source).copied();
+        let known = self.known.get(source).copied();
         // Immediate: a lock held elsewhere is met here, before any work.
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if let Some(done) = overtaken(&transaction, known, batch)? {
+            return Ok(done);
+        }
         insert_trades(&transaction, &batch.trades)?;
         let open = blocks::record(&transaction, source, open, &batch.trades)?;
         upsert_minutes(&transaction, &batch.minutes)?;
@@ -54,7 +72,7 @@ impl SqliteWriter {
         insert_gaps(&transaction, &batch.gaps)?;
         upsert_cursor(&transaction, &batch.cursor)?;
         transaction.commit()?;
-        Ok(open)
+        Ok(Done::Written(open))
     }
 
     /// Keeps the write-ahead log below its bound.

@@ -8,3 +8,4 @@ mod kit;
 mod reading;
 mod refusals;
 mod retention;
+mod two_writers;

@@ -44,6 +44,13 @@ impl Database {
         Ok(Database(connection))
     }
 
+    /// Whether nobody holds the file's lock for long. Takes it for a moment.
+    pub fn can_be_written(path: &Path) -> Result<bool> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.busy_timeout(Duration::from_millis(300))?;
+        Ok(connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok())
+    }
+
     fn all<T>(&self, sql: &str, row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>) -> Result<Vec<T>> {
         let mut statement = self.0.prepare(sql).with_context(|| sql.to_owned())?;
         let rows = statement.query_map([], row)?;
@@ -57,8 +64,17 @@ impl Database {
 
     /// The table `trades` in the order of its key.
     pub fn trades(&self) -> Result<Vec<TradeRow>> {
-        let sql = "SELECT source, epoch, journal_offset, symbol, time_ms, price, volume FROM trades ORDER BY 1, 2, 3";
-        self.all(sql, |row| {
+        self.rows("ORDER BY 1, 2, 3")
+    }
+
+    /// The table `trades` from an offset on, in the order of the offsets, whatever their epoch.
+    pub fn trades_from(&self, offset: i64) -> Result<Vec<TradeRow>> {
+        self.rows(&format!("WHERE journal_offset >= {offset} ORDER BY 3, 2, 1"))
+    }
+
+    fn rows(&self, which: &str) -> Result<Vec<TradeRow>> {
+        let columns = "source, epoch, journal_offset, symbol, time_ms, price, volume";
+        self.all(&format!("SELECT {columns} FROM trades {which}"), |row| {
             Ok(TradeRow {
                 source: row.get(0)?,
                 epoch: row.get(1)?,

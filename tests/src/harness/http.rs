@@ -45,6 +45,13 @@ impl Client {
         Ok((status, response.bytes().await.with_context(|| format!("the body of {path}"))?.to_vec()))
     }
 
+    /// A number in a header of the answer.
+    pub async fn number_in_header(&self, path: &str, name: &str) -> Result<u64> {
+        let response = self.http.get(format!("{}{path}", self.base)).send().await?;
+        let value = response.headers().get(name).with_context(|| format!("GET {path}: no header {name}"))?;
+        Ok(value.to_str()?.parse()?)
+    }
+
     /// The body of a 200.
     pub async fn body(&self, path: &str) -> Result<Vec<u8>> {
         let (status, body) = self.get(path).await?;

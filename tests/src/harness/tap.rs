@@ -87,6 +87,11 @@ impl Tap {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Everything heard since this was asked last; it is forgotten here.
+    pub fn take(&self) -> Vec<Heard> {
+        std::mem::take(&mut self.notes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// How often it was let in.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)

@@ -64,9 +64,9 @@ fn window(trades: &[&Trade]) -> Window {
     let last = trades.iter().max_by_key(by_order).expect("a window has a trade");
     let high = trades.iter().map(|t| &t.price).max().expect("a window has a trade");
     let low = trades.iter().map(|t| &t.price).min().expect("a window has a trade");
-    let volume: Exact = trades.iter().map(|t| &t.volume).sum();
-    let turnover: Exact = trades.iter().map(|t| &t.price * &t.volume).sum();
-    let prices: Exact = trades.iter().map(|t| &t.price).sum();
+    let volume = sum(trades.iter().map(|t| (t.volume.numer().clone(), t.volume.denom().clone())));
+    let turnover = sum(trades.iter().map(|t| product(&t.price, &t.volume)));
+    let prices = sum(trades.iter().map(|t| (t.price.numer().clone(), t.price.denom().clone())));
     let count = Exact::from_integer(BigInt::from(trades.len()));
     Window {
         open: nearest(&first.price),
@@ -78,4 +78,19 @@ fn window(trades: &[&Trade]) -> Window {
         trade_count: trades.len() as i64,
         avg_price: nearest(&(prices / count)),
     }
+}
+
+/// As numerator and denominator, not reduced.
+fn product(a: &Exact, b: &Exact) -> (BigInt, BigInt) {
+    (a.numer() * b.numer(), a.denom() * b.denom())
+}
+
+/// An exact sum of fractions. Those of one denominator are added first: a common divisor is sought a few times instead
+/// of once a trade.
+fn sum(fractions: impl Iterator<Item = (BigInt, BigInt)>) -> Exact {
+    let mut by_denominator: BTreeMap<BigInt, BigInt> = BTreeMap::new();
+    for (numerator, denominator) in fractions {
+        *by_denominator.entry(denominator).or_default() += numerator;
+    }
+    by_denominator.into_iter().map(|(denominator, numerator)| Exact::new(numerator, denominator)).sum()
 }

@@ -1,0 +1,43 @@
+//! Several processes may write one file, each at its own pace: whether a batch comes too late.
+
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::{Cursor, WriteBatch};
+
+/// What became of a batch.
+pub(super) enum Done {
+    /// It is written; the block whose row is owed.
+    Written(Option<(i64, i64)>),
+    /// All of it was there already.
+    There,
+    /// Another writer is ahead, and whether in the same journal cannot be told here.
+    Overtaken,
+}
+
+/// What tells one cursor of a source from another.
+pub(super) fn key(cursor: &Cursor) -> (i64, i64) {
+    (cursor.epoch as i64, cursor.stored as i64)
+}
+
+/// Whether a batch is behind what another writer has written, whose windows would be taken back by it.
+///
+/// Who writes the same journal writes the same rows, so of a batch behind the cursor everything is there. That the
+/// journal is the same is sure within an epoch only; else the caller has to begin again from the file's cursor. A
+/// cursor that this writer itself put there may be taken back: it knows why (another journal, a backup).
+pub(super) fn overtaken(
+    connection: &Connection,
+    known: Option<(i64, i64)>,
+    batch: &WriteBatch,
+) -> rusqlite::Result<Option<Done>> {
+    let there: Option<(i64, i64)> = connection
+        .prepare_cached("SELECT epoch, stored FROM _cursor WHERE source = ?1")?
+        .query_row([&batch.cursor.source], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some(there) = there.filter(|there| Some(*there) != known) else { return Ok(None) };
+    let (epoch, stored) = key(&batch.cursor);
+    Ok(match there {
+        (_, ahead) if ahead <= stored => None,
+        (same, _) if same == epoch || batch.rows() == 0 => Some(Done::There),
+        _ => Some(Done::Overtaken),
+    })
+}
