@@ -118,6 +118,52 @@ async fn the_page_moves_with_the_trades() {
     up.stop().await.unwrap();
 }
 
+/// A share whose market is closed: the feed is alive, and since when nobody trades is told in New York's time.
+#[tokio::test]
+async fn a_share_that_sleeps_is_no_broken_feed() {
+    let _turn = turn().await;
+    let home = TempHome::new("asleep");
+    let Some(browser) = Browser::start(&home).await.unwrap() else { return };
+    let feed = Feed::silent(["AAPL"].into_iter()).await;
+    let mut options = UpOptions::new(&home, feed.address());
+    options.symbols = "AAPL".to_owned();
+    options.environment.push(("TICKBERRY_GATEWAY__QUIET_AFTER".to_owned(), "1s".to_owned()));
+    let mut up = Up::start(&home, &options).await.unwrap();
+    let subscribed = feed.control().until(|counts| counts.subscriptions == 1);
+    tokio::time::timeout(Duration::from_secs(10), subscribed).await.expect("the symbol is subscribed to");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    let closed_ms = now - 2 * 86_400_000;
+    let trade = format!(
+        r#"{{"data":[{{"c":["1","8"],"p":231.15,"s":"AAPL","t":{closed_ms},"v":4}}],"type":"trade"}}"#
+    );
+    assert!(feed.control().inject(&trade));
+    up.all_stored(2, Duration::from_secs(20)).await.unwrap();
+    up.stop().await.unwrap();
+    // Started anew while the market is closed: nothing but pings are heard.
+    let mut up = Up::start(&home, &options).await.unwrap();
+    let again = feed.control().until(|counts| counts.connections == 2);
+    tokio::time::timeout(Duration::from_secs(10), again).await.expect("it connects again");
+    assert!(feed.control().inject(r#"{"type":"ping"}"#));
+    browser.page.goto(format!("http://{}/", up.options.http)).await.unwrap();
+    let then = "const at = (options) => new Intl.DateTimeFormat('en-GB', { timeZone: 'America/New_York', \
+                hourCycle: 'h23', ...options }).format(TIME); \
+                return `${at({ weekday: 'long' })} ${at({ hour: '2-digit', minute: '2-digit' })} New York`";
+    let then = browser.ask(&then.replace("TIME", &closed_ms.to_string())).await.unwrap();
+    let words = format!("No trades since {}; the feed is alive", then.as_str().unwrap());
+    eventually(Duration::from_secs(20), &words, async || {
+        let shown = browser.ask("return document.querySelector('#state').textContent").await?;
+        ensure!(shown.as_str().is_some_and(|shown| shown.contains(&words)), "{shown}");
+        let feeds = browser.ask("return document.querySelector('#feeds').textContent").await?;
+        ensure!(feeds.as_str().is_some_and(|feeds| feeds.contains("Quiet")), "{feeds}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    browser.no_complaints().await.unwrap();
+    browser.quit().await.unwrap();
+    up.stop().await.unwrap();
+}
+
 /// A page of ours that complains and asks elsewhere: both must be noticed, or the tests above say nothing.
 #[tokio::test]
 async fn complaints_and_requests_elsewhere_are_noticed() {
