@@ -15,27 +15,60 @@ const FRAMES: usize = 64;
 
 /// The frames of the last moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Stored")]
 pub(crate) struct RecentFrames {
     epoch: Option<Epoch>,
     /// (elapsed, fingerprint)
     frames: VecDeque<(u64, u64)>,
+    /// How many of the frames have a fingerprint that ends like this: mostly none, and there is nothing to search.
+    #[serde(skip)]
+    alike: [[u8; 32]; 8],
+}
+
+/// What is serialized of it.
+#[derive(Deserialize)]
+struct Stored {
+    epoch: Option<Epoch>,
+    frames: VecDeque<(u64, u64)>,
+}
+
+impl From<Stored> for RecentFrames {
+    fn from(Stored { epoch, frames }: Stored) -> Self {
+        let mut recent = Self { epoch, frames, ..Self::default() };
+        for (_, fingerprint) in &recent.frames {
+            let alike = place(&mut recent.alike, *fingerprint);
+            *alike = alike.saturating_add(1);
+        }
+        recent
+    }
 }
 
 impl RecentFrames {
     /// Notes a frame; tells whether it repeats a recent one.
     pub(crate) fn repeats(&mut self, epoch: Epoch, elapsed_ms: u64, fingerprint: u64) -> bool {
         if self.epoch != Some(epoch) {
-            self.epoch = Some(epoch);
+            *self = Self { epoch: Some(epoch), frames: std::mem::take(&mut self.frames), ..Self::default() };
             self.frames.clear();
         }
         let recent = |at: u64| elapsed_ms.abs_diff(at) <= NEAR_MS;
-        while self.frames.front().is_some_and(|(at, _)| !recent(*at)) || self.frames.len() >= FRAMES {
+        while let Some((at, known)) = self.frames.front()
+            && (!recent(*at) || self.frames.len() >= FRAMES)
+        {
+            let alike = place(&mut self.alike, *known);
+            *alike = alike.saturating_sub(1);
             self.frames.pop_front();
         }
-        let repeats = self.frames.iter().any(|(at, known)| *known == fingerprint && recent(*at));
+        let alike = place(&mut self.alike, fingerprint);
+        let repeats =
+            *alike > 0 && self.frames.iter().any(|(at, known)| *known == fingerprint && recent(*at));
+        *alike = alike.saturating_add(1);
         self.frames.push_back((elapsed_ms, fingerprint));
         repeats
     }
+}
+
+fn place(alike: &mut [[u8; 32]; 8], fingerprint: u64) -> &mut u8 {
+    &mut alike[(fingerprint >> 5 & 7) as usize][(fingerprint & 31) as usize]
 }
 
 /// Fingerprint of one trade; a frame's is their sum, so that order does not matter.

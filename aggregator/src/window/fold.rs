@@ -5,7 +5,7 @@ use super::clock::Clock;
 use super::copies::RecentFrames;
 use super::coverage::{FeedGap, FeedGaps};
 use super::cursor::Replay;
-use super::run::{Run, Trim, frame_fingerprint, latest_time};
+use super::run::{Run, Times, Trim, frame_fingerprint};
 use super::stats::{Item, Key};
 use super::symbol::{Last, SymbolState, Window};
 use super::{MAX_CARRIED, MINUTE_MS, minute_of};
@@ -258,6 +258,8 @@ impl Fold {
         let bounds = self.bounds(head, before);
         let (all, skip) = (columns.rows(), skip as usize);
         let mut counters = Counters { records: (all.len() - skip) as u64, ..Counters::default() };
+        let times = Times::of(&all[skip..]);
+        let of_one = slots.len() == 1;
         let mut index = skip;
         while let Some(row) = all.get(index) {
             let Slot { symbol, trim, own_scales, .. } = slots[usize::from(row.group)];
@@ -270,7 +272,9 @@ impl Fold {
                 && row.volume != 0
             {
                 let (start, offset) = (window.start, head.first_offset + index as u64);
-                let run = Run { group: row.group, start, epoch: bounds.epoch, offset, trim, own_scales };
+                let group = row.group;
+                let times = Some(times).filter(|_| of_one && index == skip);
+                let run = Run { group, start, epoch: bounds.epoch, offset, trim, own_scales, times };
                 let added = window.stats.add_run(&all[index..], &run);
                 if added > 0 {
                     if window.touched != self.pending.batch {
@@ -297,7 +301,7 @@ impl Fold {
             self.counters.add(&counters);
         }
         self.scratch = slots;
-        let moved = match latest_time(&all[skip..]) {
+        let moved = match times.latest_plausible(&all[skip..]) {
             None => self.clock.heard_nothing(),
             Some(latest) => {
                 let times = all[skip..].iter().map(|row| row.time_ms);
@@ -321,7 +325,7 @@ impl Fold {
                 price: group.price_precision == Precision::Minimal,
                 volume: group.volume_precision == Precision::Minimal,
             };
-            let own_scales = [group.price_precision, group.volume_precision].contains(&Precision::PerTrade);
+            let own_scales = group.has_own_scales();
             let fingerprint = self.symbols[symbol as usize].fingerprint;
             let slot = Slot { symbol, fingerprint, trim, own_scales };
             match slots.get_mut(index) {

@@ -20,6 +20,43 @@ pub(crate) struct Run {
     pub(crate) trim: Trim,
     /// Each row has scales of its own; else they are the same in the whole group.
     pub(crate) own_scales: bool,
+    /// The earliest and the latest time, where all rows up to the batch's end are of one symbol.
+    pub(crate) times: Option<Times>,
+}
+
+/// The earliest and the latest time of some rows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    earliest: i64,
+    latest: i64,
+}
+
+impl Times {
+    pub(crate) fn of(rows: &[Row]) -> Self {
+        let (mut earliest, mut latest) = (i64::MAX, i64::MIN);
+        for row in rows {
+            earliest = earliest.min(row.time_ms);
+            latest = latest.max(row.time_ms);
+        }
+        Self { earliest, latest }
+    }
+
+    /// The latest plausible time of these rows, if there is any.
+    pub(crate) fn latest_plausible(self, rows: &[Row]) -> Option<i64> {
+        if is_plausible_time(self.latest) {
+            return Some(self.latest);
+        }
+        rows.iter().map(|row| row.time_ms).filter(|time_ms| is_plausible_time(*time_ms)).max()
+    }
+
+    fn are_in(self, start: i64) -> bool {
+        is_in(self.earliest, start) && is_in(self.latest, start)
+    }
+}
+
+#[inline]
+fn is_in(time_ms: i64, start: i64) -> bool {
+    (time_ms.wrapping_sub(start) as u64) < MINUTE_MS as u64
 }
 
 /// Whether a symbol's numbers were sent without zeros at their end.
@@ -44,99 +81,133 @@ const CHUNK: usize = 128;
 /// What a decimal's mantissa stays below.
 const LIMIT: i64 = Decimal::MANTISSA_LIMIT - 1;
 
+/// Sums and extremes of some rows.
+struct Sums {
+    price: i128,
+    volume: i128,
+    product: i128,
+    highest: i64,
+    lowest: i64,
+}
+
+impl Sums {
+    /// In 64 bits, which suffice for nearly all batches. `None` where they could be too few, or a number is
+    /// not positive.
+    #[inline]
+    fn narrow(rows: &[Row], (prices, volumes): (i64, i64)) -> Option<Self> {
+        let (mut price, mut volume, mut product) = (0_i64, 0_i64, 0_i64);
+        let (mut highest, mut lowest) = (i64::MIN, i64::MAX);
+        let (mut volume_bits, mut least) = (0, i64::MAX);
+        for row in rows {
+            price = price.wrapping_add(row.price);
+            volume = volume.wrapping_add(row.volume);
+            product = product.wrapping_add(row.price.wrapping_mul(row.volume));
+            highest = highest.max(row.price);
+            lowest = lowest.min(row.price);
+            volume_bits |= row.volume;
+            least = least.min(row.volume);
+        }
+        // As all are positive, none of the sums can be larger than this product.
+        let fits = highest.checked_mul(volume_bits)?.checked_mul(rows.len() as i64).is_some();
+        let scaled_fit = highest.checked_mul(prices)? <= LIMIT && volume_bits.checked_mul(volumes)? <= LIMIT;
+        if !fits || !scaled_fit || lowest <= 0 || least <= 0 {
+            return None;
+        }
+        let (prices, volumes) = (i128::from(prices), i128::from(volumes));
+        Some(Self {
+            price: i128::from(price) * prices,
+            volume: i128::from(volume) * volumes,
+            product: i128::from(product).checked_mul(prices * volumes)?,
+            highest,
+            lowest,
+        })
+    }
+
+    /// At most [`CHUNK`] rows.
+    #[inline]
+    fn wide(chunk: &[Row], (prices, volumes): (i64, i64)) -> Self {
+        let mut sums = Self { price: 0, volume: 0, product: 0, highest: i64::MIN, lowest: i64::MAX };
+        for row in chunk {
+            let (price, volume) = (row.price * prices, row.volume * volumes);
+            sums.price += i128::from(price);
+            sums.volume += i128::from(volume);
+            sums.product += i128::from(price) * i128::from(volume);
+            sums.highest = sums.highest.max(row.price);
+            sums.lowest = sums.lowest.min(row.price);
+        }
+        sums
+    }
+}
+
 impl Stats {
     /// Adds rows from the first on, as long as they are trades of this window whose numbers fit; gives how many.
     ///
-    /// Small loops, each over a few rows with few values at hand: one loop for all would spend its time moving them.
-    #[inline(never)]
+    /// Small loops, each over the rows with few values at hand: one loop for all would spend its time moving them.
+    #[inline(always)]
     pub(crate) fn add_run(&mut self, rows: &[Row], run: &Run) -> usize {
         let Some(first) = rows.first() else { return 0 };
-        let scales = (first.price_scale, first.volume_scale);
-        let Some((prices, volumes)) = self.factors(scales) else { return 0 };
-        let is_of_run = |row: &Row| {
-            row.group == run.group
-                && (row.time_ms.wrapping_sub(run.start) as u64) < MINUTE_MS as u64
-                && row.volume != 0
-        };
-        let mut length = rows.iter().position(|row| !is_of_run(row)).unwrap_or(rows.len());
-        if run.own_scales {
-            let same = |row: &Row| (row.price_scale, row.volume_scale) == scales;
-            length = rows[..length].iter().position(|row| !same(row)).unwrap_or(length);
+        let Some(factors) = self.factors((first.price_scale, first.volume_scale)) else { return 0 };
+        if let Some(times) = run.times
+            && times.are_in(run.start)
+            && !run.own_scales
+            && let Some(sums) = Sums::narrow(rows, factors)
+            && self.add_sums(rows, &sums, factors.0, run.trim)
+        {
+            self.add_ends(rows, times, run, run.offset);
+            return rows.len();
         }
-        if prices != 1 || volumes != 1 {
-            let (price_limit, volume_limit) = ((LIMIT / prices) as u64, (LIMIT / volumes) as u64);
-            let fits = |row: &Row| {
-                row.price.unsigned_abs() <= price_limit && row.volume.unsigned_abs() <= volume_limit
-            };
-            length = rows[..length].iter().position(|row| !fits(row)).unwrap_or(length);
-        }
+        self.add_chunks(rows, run, factors)
+    }
+
+    /// The same for rows of several symbols or windows, and for numbers that need 128 bits.
+    #[inline(never)]
+    fn add_chunks(&mut self, rows: &[Row], run: &Run, factors: (i64, i64)) -> usize {
         let mut done = 0;
-        for chunk in rows[..length].chunks(CHUNK) {
-            if !self.add_sums(chunk, prices, volumes) {
+        for chunk in rows[..run.length(rows, factors)].chunks(CHUNK) {
+            if !self.add_sums(chunk, &Sums::wide(chunk, factors), factors.0, run.trim) {
                 break;
             }
-            self.add_extremes(chunk, prices, run.trim);
-            self.add_ends(chunk, run, run.offset + done as u64);
+            self.add_ends(chunk, Times::of(chunk), run, run.offset + done as u64);
             done += chunk.len();
         }
-        self.count += done as u64;
         done
     }
 
-    /// False, and nothing added, if 128 bits do not suffice.
-    #[inline]
-    fn add_sums(&mut self, chunk: &[Row], prices: i64, volumes: i64) -> bool {
-        let (mut price_sum, mut volume_sum, mut product_sum) = (0_i128, 0_i128, 0_i128);
-        for row in chunk {
-            let (price, volume) = (row.price * prices, row.volume * volumes);
-            price_sum += i128::from(price);
-            volume_sum += i128::from(volume);
-            product_sum += i128::from(price) * i128::from(volume);
-        }
+    /// Adds sums of these rows; false, and nothing added, if 128 bits do not suffice.
+    #[inline(always)]
+    fn add_sums(&mut self, chunk: &[Row], sums: &Sums, prices: i64, trim: Trim) -> bool {
         let (Some(price), Some(volume), Some(product)) = (
-            self.price.checked_add(price_sum),
-            self.volume.checked_add(volume_sum),
-            self.product.checked_add(product_sum),
+            self.price.checked_add(sums.price),
+            self.volume.checked_add(sums.volume),
+            self.product.checked_add(sums.product),
         ) else {
             return false;
         };
         (self.price, self.volume, self.product) = (price, volume, product);
+        self.count += chunk.len() as u64;
+        let sent = |price| Digits { mantissa: price, scale: chunk[0].price_scale, trim: trim.price };
+        let (highest, lowest) = (sent(sums.highest), sent(sums.lowest));
+        let (high_at, low_at) = (highest.mantissa * prices, lowest.mantissa * prices);
+        if high_at > self.high_at {
+            (self.high, self.high_at) = (highest, high_at);
+        } else if high_at == self.high_at && highest != self.high {
+            self.high = self.high.shorter(highest);
+        }
+        if low_at < self.low_at {
+            (self.low, self.low_at) = (lowest, low_at);
+        } else if low_at == self.low_at && lowest != self.low {
+            self.low = self.low.shorter(lowest);
+        }
         true
     }
 
-    #[inline]
-    fn add_extremes(&mut self, chunk: &[Row], prices: i64, trim: Trim) {
-        let (mut highest, mut lowest) = (i64::MIN, i64::MAX);
-        for row in chunk {
-            highest = highest.max(row.price);
-            lowest = lowest.min(row.price);
-        }
-        let sent = |price| Digits { mantissa: price, scale: chunk[0].price_scale, trim: trim.price };
-        let (high_at, low_at) = (highest * prices, lowest * prices);
-        if high_at > self.high_at {
-            (self.high, self.high_at) = (sent(highest), high_at);
-        } else if high_at == self.high_at && sent(highest) != self.high {
-            self.high = self.high.shorter(sent(highest));
-        }
-        if low_at < self.low_at {
-            (self.low, self.low_at) = (sent(lowest), low_at);
-        } else if low_at == self.low_at && sent(lowest) != self.low {
-            self.low = self.low.shorter(sent(lowest));
-        }
-    }
-
     /// Moves open and close. Of two trades of one millisecond the offset tells which comes first.
-    #[inline]
-    fn add_ends(&mut self, chunk: &[Row], run: &Run, offset: u64) {
-        let (mut first, mut last) = (0, 0);
-        let (mut earliest, mut latest) = (chunk[0].time_ms, chunk[0].time_ms);
-        for (index, row) in chunk.iter().enumerate().skip(1) {
-            let (earlier, later) = (row.time_ms < earliest, row.time_ms >= latest);
-            first = if earlier { index } else { first };
-            earliest = if earlier { row.time_ms } else { earliest };
-            last = if later { index } else { last };
-            latest = if later { row.time_ms } else { latest };
-        }
+    #[inline(always)]
+    fn add_ends(&mut self, chunk: &[Row], times: Times, run: &Run, offset: u64) {
+        // Feeds send in order, so that each search ends where it begins.
+        let Times { earliest, latest } = times;
+        let first = chunk.iter().position(|row| row.time_ms == earliest).unwrap_or(0);
+        let last = chunk.iter().rposition(|row| row.time_ms == latest).unwrap_or(0);
         let key = |index: usize, time_ms| Key { time_ms, epoch: run.epoch, offset: offset + index as u64 };
         let price = |index: usize| run.trim.price(&chunk[index]);
         if latest >= self.last.time_ms && key(last, latest) > self.last {
@@ -158,18 +229,31 @@ impl Stats {
     }
 }
 
+impl Run {
+    /// How many rows from the first on are trades of the symbol and the window, at one scale, with numbers that fit.
+    fn length(&self, rows: &[Row], (prices, volumes): (i64, i64)) -> usize {
+        let of_run = |row: &Row| row.group == self.group && is_in(row.time_ms, self.start) && row.volume != 0;
+        let up_to = |end: usize, all: &dyn Fn(&Row) -> bool| {
+            rows[..end].iter().position(|row| !all(row)).unwrap_or(end)
+        };
+        let mut length = rows.iter().position(|row| !of_run(row)).unwrap_or(rows.len());
+        if self.own_scales {
+            let scales = |row: &Row| (row.price_scale, row.volume_scale);
+            length = up_to(length, &|row| scales(row) == scales(&rows[0]));
+        }
+        if prices != 1 || volumes != 1 {
+            let (price_limit, volume_limit) = ((LIMIT / prices) as u64, (LIMIT / volumes) as u64);
+            length = up_to(length, &|row| {
+                row.price.unsigned_abs() <= price_limit && row.volume.unsigned_abs() <= volume_limit
+            });
+        }
+        length
+    }
+}
+
 /// Fingerprint of a frame from these rows on, in any order; `symbols` are those of the groups.
 pub(crate) fn frame_fingerprint(rows: &[Row], symbol: impl Fn(u16) -> u64) -> u64 {
     rows.iter().fold(0, |sum: u64, row| {
         sum.wrapping_add(fingerprint(symbol(row.group), row.time_ms, row.price, row.volume))
     })
-}
-
-/// The latest plausible time, if there is any.
-pub(crate) fn latest_time(rows: &[Row]) -> Option<i64> {
-    let latest = rows.iter().map(|row| row.time_ms).max()?;
-    if is_plausible_time(latest) {
-        return Some(latest);
-    }
-    rows.iter().map(|row| row.time_ms).filter(|time_ms| is_plausible_time(*time_ms)).max()
 }

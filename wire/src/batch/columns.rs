@@ -2,17 +2,19 @@
 //!
 //! # The bit columns
 //!
-//! Behind the groups stand 16 bits of parameters (Golomb orders of times, prices and volumes, 5 bits each; whether
-//! volumes carry a sign), then for each trade in offset order:
+//! Behind the groups, the first time and the conditions:
 //!
-//! | field | bits |
+//! | part | bits, least significant first |
 //! |---|---|
-//! | group | only with several symbols: 0 as before, or 1 and the index |
-//! | scales | only in groups of [`Precision::PerTrade`]: 5 bits a number |
-//! | time | 0 as before, or 1 and zigzag(difference) − 1 in exponential Golomb code |
-//! | price | the same, against the group's last price |
-//! | volume | exponential Golomb code |
-//! | conditions | only if the batch has any: 0 as before, or 1 and the index into its list, 0 for none |
+//! | parameters | 16: whether volumes carry a sign; Golomb orders of volumes, prices and times, 5 bits each |
+//! | extras, for each trade | none in the usual batch; with several symbols 0 as before, or 1 and the group's index; in groups of [`Precision::PerTrade`] 5 bits a number for its scale; with conditions 0 as before, or 1 and the index into the list, 0 for none |
+//! | classes, for each trade | of time, price and volume, unary: so many zeros and a one |
+//! | padding | zeros, so that all ends with a byte |
+//! | numbers, from the end backward | for each trade the bits of time, price and volume, most significant first |
+//!
+//! A volume (zigzag where they carry a sign) of class c in order k has c + k bits and is bits + 2^(c + k) − 2^k: the
+//! exponential Golomb code. A time is the difference to the trade before, a price that to the group's price before:
+//! class 0 is none, in no bits; else zigzag − 1 is such a number, of one class less.
 
 use super::Head;
 use crate::record::Epoch;
@@ -41,6 +43,27 @@ pub struct Group {
     pub(super) price_scale: u8,
     pub(super) volume_scale: u8,
     pub(super) last_price: i64,
+    /// The symbol's bytes in the batch: where the next batch has the same, its text is not read again.
+    pub(super) coded: Vec<u8>,
+}
+
+impl Group {
+    pub(super) fn new(symbol: Symbol, coded: &[u8]) -> Self {
+        Self {
+            symbol,
+            price_precision: Precision::Minimal,
+            volume_precision: Precision::Minimal,
+            price_scale: 0,
+            volume_scale: 0,
+            last_price: 0,
+            coded: coded.to_vec(),
+        }
+    }
+
+    /// Whether each number of a kind has a scale of its own; else it is the same for all rows of the group.
+    pub fn has_own_scales(&self) -> bool {
+        [self.price_precision, self.volume_precision].contains(&Precision::PerTrade)
+    }
 }
 
 /// One trade: integers only.
@@ -69,8 +92,6 @@ pub struct Columns {
     pub(super) groups: Vec<Group>,
     pub(super) rows: Vec<Row>,
     pub(super) conditions: Vec<Conditions>,
-    /// The bit columns with zeros behind them, so that every read is one load of eight bytes.
-    pub(super) padded: Vec<u8>,
 }
 
 impl Default for Columns {
@@ -87,7 +108,6 @@ impl Default for Columns {
             groups: Vec::new(),
             rows: Vec::new(),
             conditions: Vec::new(),
-            padded: Vec::new(),
         }
     }
 }
@@ -121,6 +141,11 @@ impl Columns {
     /// A row's conditions, if the feed sent any.
     pub fn conditions(&self, row: &Row) -> Option<&Conditions> {
         self.conditions.get(usize::from(row.conditions).checked_sub(1)?)
+    }
+
+    /// One symbol, no conditions, no scales of single numbers: the usual batch.
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self.groups.as_slice(), [group] if !group.has_own_scales()) && self.conditions.is_empty()
     }
 
     /// The columns of trades that were not encoded: what decoding their encoding gives.

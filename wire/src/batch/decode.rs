@@ -1,11 +1,11 @@
 //! Bytes to batch. Every length is checked against its bound before anything is allocated for it.
 
-use super::bits::{BitReader, unzigzag};
+use super::bits::{BitReader, Orders, unzigzag};
 use super::columns::{Columns, Group, Precision, Row};
 use super::encode::index_bits;
 use super::header::{self, take, varint};
-use super::{DecodeError, Head, MAX_GROUPS, MAX_PAYLOAD, MAX_TRADES, symbol_text};
-use crate::{Batch, Body, Conditions, Decimal, Symbol, Trade};
+use super::{CHECKSUM, DecodeError, Head, MAX_GROUPS, MAX_PAYLOAD, MAX_TRADES, symbol_text};
+use crate::{Batch, Body, Conditions, Decimal, Trade};
 
 /// Reads one batch that fills `bytes`.
 ///
@@ -47,7 +47,6 @@ pub fn peek(bytes: &[u8]) -> Result<Head, DecodeError> {
 
 fn decode_body(bytes: &[u8], columns: &mut Columns) -> Result<Option<Body>, DecodeError> {
     let (mut head, flags, rest) = header::read(checked(bytes)?)?;
-    columns.rows.clear();
     let (body, rest) = match header::kind_of(flags) {
         header::COMMIT => (Some(Body::Commit), rest),
         header::CONTROL => {
@@ -61,7 +60,7 @@ fn decode_body(bytes: &[u8], columns: &mut Columns) -> Result<Option<Body>, Deco
             (Some(Body::Lost { count, reason }), rest)
         }
         _ => {
-            read_trades(&head, flags, rest, columns)?;
+            read_trades(&head, flags, (bytes, rest), columns)?;
             head.count = columns.rows.len() as u64;
             (None, &[][..])
         }
@@ -70,6 +69,7 @@ fn decode_body(bytes: &[u8], columns: &mut Columns) -> Result<Option<Body>, Deco
         return Err(DecodeError::Long(rest.len()));
     }
     if body.is_some() {
+        columns.rows.clear();
         columns.groups.clear();
         columns.conditions.clear();
     }
@@ -99,7 +99,12 @@ fn in_bounds(head: &Head) -> Result<(), DecodeError> {
     head.first_offset.checked_add(head.count).map(drop).ok_or(DecodeError::Corrupt("offsets beyond 64 bits"))
 }
 
-fn read_trades(head: &Head, flags: u8, rest: &[u8], columns: &mut Columns) -> Result<(), DecodeError> {
+fn read_trades(
+    head: &Head,
+    flags: u8,
+    (bytes, rest): (&[u8], &[u8]),
+    columns: &mut Columns,
+) -> Result<(), DecodeError> {
     let (count, mut rest) = read_count(rest, "count", MAX_TRADES)?;
     let mut groups = 1;
     if flags & header::MANY_SYMBOLS != 0 {
@@ -123,7 +128,8 @@ fn read_trades(head: &Head, flags: u8, rest: &[u8], columns: &mut Columns) -> Re
             columns.conditions.push(conditions);
         }
     }
-    read_columns(count, first_time, rest, columns)
+    let end = bytes.len() - CHECKSUM;
+    read_columns(count, first_time, (bytes, end - rest.len(), end), columns)
 }
 
 /// A count that is written less one.
@@ -140,9 +146,7 @@ fn read_group<'a>(
     short: bool,
     groups: &mut Vec<Group>,
 ) -> Result<&'a [u8], DecodeError> {
-    let mut text = [0; Symbol::MAX_LEN];
-    let (length, rest) = symbol_text::read(rest, &mut text)?;
-    let text = text.get(..length).ok_or(DecodeError::Corrupt("symbol"))?;
+    let (coded, rest) = symbol_text::split(rest)?;
     let (prices, volumes, rest) = match (short, rest) {
         (true, [scales, rest @ ..]) => {
             ((Precision::Minimal, scales >> 4), (Precision::Minimal, scales & 15), rest)
@@ -152,18 +156,10 @@ fn read_group<'a>(
     };
     let (last_price, rest) = varint(rest, "first price")?;
     let last_price = unzigzag(last_price);
-    if groups.get(index).is_none_or(|group| group.symbol.as_str().as_bytes() != text) {
-        let text = std::str::from_utf8(text).map_err(|_| DecodeError::Corrupt("symbol is not UTF-8"))?;
-        let symbol = Symbol::new(text).map_err(|_| DecodeError::Corrupt("symbol"))?;
+    if groups.get(index).is_none_or(|group| group.coded != coded) {
+        let symbol = symbol_text::read(coded)?;
         groups.truncate(index);
-        groups.push(Group {
-            symbol,
-            price_precision: Precision::Minimal,
-            volume_precision: Precision::Minimal,
-            price_scale: 0,
-            volume_scale: 0,
-            last_price: 0,
-        });
+        groups.push(Group::new(symbol, coded));
     }
     let group = &mut groups[index];
     (group.price_precision, group.price_scale) = prices;
@@ -183,75 +179,95 @@ fn precision(byte: u8) -> Result<(Precision, u8), DecodeError> {
     if scale > Decimal::MAX_SCALE { Err(DecodeError::Corrupt("scale")) } else { Ok((precision, scale)) }
 }
 
+/// Reads the bit columns that stand in the batch from `start` to `end`.
 fn read_columns(
     count: usize,
     first_time: i64,
-    rest: &[u8],
+    (bytes, start, end): (&[u8], usize, usize),
     columns: &mut Columns,
 ) -> Result<(), DecodeError> {
-    let per_trade = |group: &Group| {
-        group.price_precision == Precision::PerTrade || group.volume_precision == Precision::PerTrade
-    };
+    // Each field of the rows that are there already is written over.
     columns.rows.resize(count, Row::default());
-    // The usual batch has one symbol and no conditions; without the columns it lacks, the rest stays in registers.
-    if columns.groups.len() == 1 && columns.conditions.is_empty() && !columns.groups.iter().any(per_trade) {
-        read_rows::<true>(first_time, rest, columns)
+    let mut bits = BitReader::new(bytes, start, end);
+    let parameters = bits.take(16) as u32;
+    let orders = Orders { time: parameters >> 11, price: parameters >> 6 & 31, volume: parameters >> 1 & 31 };
+    let signed = parameters & 1 != 0;
+    // The usual batch has one symbol, whose last price stays in a register.
+    if columns.is_plain() && !signed {
+        read_rows::<true>(first_time, bits, orders, false, columns)
     } else {
-        read_rows::<false>(first_time, rest, columns)
+        read_extras(&mut bits, columns)?;
+        read_rows::<false>(first_time, bits, orders, signed, columns)
     }
 }
 
+/// Symbols, scales and conditions of each trade.
+fn read_extras(bits: &mut BitReader<'_>, columns: &mut Columns) -> Result<(), DecodeError> {
+    let Columns { groups, rows, conditions, .. } = columns;
+    let (group_bits, condition_bits) = (index_bits(groups.len()), index_bits(conditions.len() + 1));
+    let (mut group, mut condition) = (0, 0);
+    for row in rows {
+        if groups.len() > 1 {
+            bits.take_index(&mut group, group_bits);
+        }
+        let of = groups.get(usize::from(group)).ok_or(DecodeError::Corrupt("symbol index"))?;
+        let mut scale =
+            |precision, scale| if precision == Precision::PerTrade { bits.take(5) as u8 } else { scale };
+        row.group = group;
+        row.price_scale = scale(of.price_precision, of.price_scale);
+        row.volume_scale = scale(of.volume_precision, of.volume_scale);
+        if row.price_scale.max(row.volume_scale) > Decimal::MAX_SCALE {
+            return Err(DecodeError::Corrupt("scale"));
+        }
+        if !conditions.is_empty() {
+            bits.take_index(&mut condition, condition_bits);
+            if usize::from(condition) > conditions.len() {
+                return Err(DecodeError::Corrupt("condition index"));
+            }
+        }
+        row.conditions = condition;
+    }
+    Ok(())
+}
+
 #[inline(always)]
-fn read_rows<const SIMPLE: bool>(
+fn read_rows<const PLAIN: bool>(
     first_time: i64,
-    rest: &[u8],
+    mut bits: BitReader<'_>,
+    orders: Orders,
+    signed: bool,
     columns: &mut Columns,
 ) -> Result<(), DecodeError> {
-    let Columns { groups, rows, conditions, padded, .. } = columns;
-    let mut bits = BitReader::new(rest, padded);
-    let parameters = bits.take(16) as u32;
-    let (time_order, price_order) = (parameters >> 11 & 31, parameters >> 6 & 31);
-    let (volume_order, signed) = (parameters >> 1 & 31, parameters & 1 != 0);
-    let (group_bits, condition_bits) = (index_bits(groups.len()), index_bits(conditions.len() + 1));
-    let first = groups.first().ok_or(DecodeError::Corrupt("symbol index"))?;
-    let (mut price, mut price_scale, mut volume_scale) =
-        (first.last_price, first.price_scale, first.volume_scale);
-    let (mut time_ms, mut group, mut condition) = (first_time, 0u16, 0u16);
-    let mut largest = 0u64;
-    let mut in_range = price_scale.max(volume_scale) <= Decimal::MAX_SCALE;
-    for row in rows {
-        if !SIMPLE {
-            if groups.len() > 1 && bits.take_flag() {
-                group = bits.take(group_bits) as u16;
-            }
-            let of = groups.get(usize::from(group)).ok_or(DecodeError::Corrupt("symbol index"))?;
-            (price, price_scale, volume_scale) = (of.last_price, of.price_scale, of.volume_scale);
-            if of.price_precision == Precision::PerTrade {
-                price_scale = bits.take(5) as u8;
-            }
-            if of.volume_precision == Precision::PerTrade {
-                volume_scale = bits.take(5) as u8;
-            }
-            in_range &= price_scale.max(volume_scale) <= Decimal::MAX_SCALE;
+    let Columns { groups, rows, .. } = columns;
+    let Some(&Group { price_scale, volume_scale, last_price: mut price, .. }) = groups.first() else {
+        return Err(DecodeError::Corrupt("symbol index"));
+    };
+    let mut time_ms = first_time;
+    let mut seen = 0;
+    for row in &mut *rows {
+        let [time, change, volume] = bits.take_trade(orders)?;
+        time_ms = time_ms.wrapping_add(unzigzag(time));
+        if PLAIN {
+            price = price.wrapping_add(unzigzag(change));
+        } else if let Some(group) = groups.get_mut(usize::from(row.group)) {
+            price = group.last_price.wrapping_add(unzigzag(change));
+            group.last_price = price;
         }
-        time_ms = time_ms.wrapping_add(bits.take_delta(time_order)?);
-        price = price.wrapping_add(bits.take_delta(price_order)?);
-        let volume = bits.take_golomb(volume_order)?;
         let volume = if signed { unzigzag(volume) } else { volume as i64 };
-        largest = largest.max(price.unsigned_abs()).max(volume.unsigned_abs());
-        if !SIMPLE {
-            groups[usize::from(group)].last_price = price;
-            if !conditions.is_empty() && bits.take_flag() {
-                condition = bits.take(condition_bits) as u16;
-                in_range &= usize::from(condition) <= conditions.len();
-            }
+        seen |= price | volume;
+        (row.time_ms, row.price, row.volume) = (time_ms, price, volume);
+        if PLAIN {
+            (row.group, row.conditions) = (0, 0);
+            (row.price_scale, row.volume_scale) = (price_scale, volume_scale);
         }
-        *row = Row { time_ms, price, volume, group, conditions: condition, price_scale, volume_scale };
     }
-    if !in_range || largest >= Decimal::MANTISSA_LIMIT.unsigned_abs() {
+    // All bits seen together tell it for nearly all batches, at half the price of a maximum.
+    let limit = Decimal::MANTISSA_LIMIT;
+    let in_range = |row: &Row| row.price.unsigned_abs().max(row.volume.unsigned_abs()) < limit.unsigned_abs();
+    if !(0..limit).contains(&seen) && !rows.iter().all(in_range) {
         return Err(DecodeError::Corrupt("a number is out of range"));
     }
-    bits.finish(rest.len())
+    bits.finish()
 }
 
 fn trade(columns: &Columns, row: &Row) -> Trade {

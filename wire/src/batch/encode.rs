@@ -1,6 +1,6 @@
 //! Batch to bytes.
 
-use super::bits::{BitWriter, golomb_len, zigzag};
+use super::bits::{BitWriter, Code, golomb_len, zigzag};
 use super::columns::{Columns, Group, Precision, Row};
 use super::header::{self, put};
 use super::{EncodeError, Head, MAX_GROUPS, MAX_PAYLOAD, MAX_TRADES, symbol_text};
@@ -92,14 +92,7 @@ fn find_or_add(groups: &mut Vec<Group>, trade: &Trade) -> Result<usize, EncodeEr
     if groups.len() == MAX_GROUPS {
         return Err(EncodeError::Count { what: "symbols", found: MAX_GROUPS + 1, max: MAX_GROUPS });
     }
-    groups.push(Group {
-        symbol: trade.symbol.clone(),
-        price_precision: Precision::Minimal,
-        volume_precision: Precision::Minimal,
-        price_scale: 0,
-        volume_scale: 0,
-        last_price: 0,
-    });
+    groups.push(Group::new(trade.symbol.clone(), &[]));
     Ok(groups.len() - 1)
 }
 
@@ -176,7 +169,7 @@ fn write_trades(head: &Head, columns: &Columns, out: &mut Vec<u8>) -> Result<(),
 }
 
 fn write_columns(columns: &Columns, out: &mut Vec<u8>) {
-    let Columns { groups, rows, conditions, .. } = columns;
+    let Columns { groups, rows, .. } = columns;
     let mut last_prices: Vec<i64> = groups.iter().map(|group| group.last_price).collect();
     let mut last_time = rows[0].time_ms;
     // Differences first: the Golomb orders are chosen from them.
@@ -196,12 +189,31 @@ fn write_columns(columns: &Columns, out: &mut Vec<u8>) {
     let volume_order = best_order(rows.iter().map(volume));
 
     let mut bits = BitWriter::new(out);
-    bits.put(u64::from(time_order << 11 | price_order << 6 | volume_order << 1 | u32::from(signed)), 16);
+    bits.put(u64::from(u32::from(signed) | volume_order << 1 | price_order << 6 | time_order << 11), 16);
+    write_extras(columns, &mut bits);
+    let code = |(row, (time, price)): (&Row, &(u64, u64))| {
+        let price = Code::of_delta(*price, price_order);
+        [Code::of_delta(*time, time_order), price, Code::of(volume(row), volume_order)]
+    };
+    let codes: Vec<[Code; 3]> = rows.iter().zip(&deltas).map(code).collect();
+    codes.as_flattened().iter().for_each(|code| bits.put_class(code.class));
+    bits.pad_before(codes.as_flattened().iter().map(|code| code.count).sum());
+    // Read from the end backward.
+    codes.as_flattened().iter().rev().for_each(|code| bits.put_value(*code));
+    bits.finish();
+}
+
+/// What the usual batch has none of: symbols, scales and conditions of each trade.
+fn write_extras(columns: &Columns, bits: &mut BitWriter<'_>) {
+    let Columns { groups, rows, conditions, .. } = columns;
+    if columns.is_plain() {
+        return;
+    }
     let (group_bits, condition_bits) = (index_bits(groups.len()), index_bits(conditions.len() + 1));
     let (mut last_group, mut last_conditions) = (0, 0);
-    for (row, (time, price)) in rows.iter().zip(deltas) {
+    for row in rows {
         if groups.len() > 1 {
-            put_index(&mut bits, row.group, &mut last_group, group_bits);
+            put_index(bits, row.group, &mut last_group, group_bits);
         }
         let group = &groups[usize::from(row.group)];
         if group.price_precision == Precision::PerTrade {
@@ -210,20 +222,9 @@ fn write_columns(columns: &Columns, out: &mut Vec<u8>) {
         if group.volume_precision == Precision::PerTrade {
             bits.put(u64::from(row.volume_scale), 5);
         }
-        put_delta(&mut bits, time, time_order);
-        put_delta(&mut bits, price, price_order);
-        bits.put_golomb(volume(row), volume_order);
         if !conditions.is_empty() {
-            put_index(&mut bits, row.conditions, &mut last_conditions, condition_bits);
+            put_index(bits, row.conditions, &mut last_conditions, condition_bits);
         }
-    }
-    bits.finish();
-}
-
-fn put_delta(bits: &mut BitWriter<'_>, delta: u64, order: u32) {
-    bits.put(u64::from(delta != 0), 1);
-    if delta != 0 {
-        bits.put_golomb(delta - 1, order);
     }
 }
 

@@ -32,6 +32,8 @@ pub const MAX_PAYLOAD: usize = 64 * 1024;
 pub const MAX_TRADES: usize = 4096;
 /// Most different symbols in one batch.
 pub const MAX_GROUPS: usize = 1024;
+/// Bytes of the checksum at the end.
+const CHECKSUM: usize = 2;
 /// The version this release writes.
 pub const VERSION: u8 = 1;
 

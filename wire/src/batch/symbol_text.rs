@@ -57,26 +57,33 @@ const fn packed_len(characters: usize) -> usize {
     characters / 3 * 2 + characters % 3
 }
 
-/// Reads a symbol into `text`; returns its length there and the bytes behind it.
-pub(super) fn read<'a>(
-    bytes: &'a [u8],
-    text: &mut [u8; Symbol::MAX_LEN],
-) -> Result<(usize, &'a [u8]), DecodeError> {
-    let (first, rest) = bytes.split_first().ok_or(DecodeError::Short("symbol"))?;
+/// Splits off the bytes of a symbol, as they are. Equal bytes are equal symbols.
+pub(super) fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), DecodeError> {
+    let length = match bytes.first() {
+        None => return Err(DecodeError::Short("symbol")),
+        Some(first @ EXCHANGE..) => packed_len(usize::from(first & 0b1111) + 1),
+        Some(first @ PACKED..) => packed_len(usize::from(first & 0b11_1111) + 1),
+        Some(raw) => usize::from(*raw) + 1,
+    };
+    bytes.split_at_checked(1 + length).ok_or(DecodeError::Short("symbol"))
+}
+
+/// Reads the symbol that [`split`] gave.
+pub(super) fn read(coded: &[u8]) -> Result<Symbol, DecodeError> {
+    let (first, packed) = coded.split_first().ok_or(DecodeError::Short("symbol"))?;
     let (prefix, length) = match *first {
         EXCHANGE.. => (EXCHANGES[usize::from(first >> 4 & 0b111)], usize::from(first & 0b1111) + 1),
         PACKED.. => ("", usize::from(first & 0b11_1111) + 1),
-        raw => {
-            let length = usize::from(raw) + 1;
-            let (raw, rest) = rest.split_at_checked(length).ok_or(DecodeError::Short("symbol"))?;
-            text[..length].copy_from_slice(raw);
-            return Ok((length, rest));
+        _ => {
+            let text = str::from_utf8(packed).map_err(|_| DecodeError::Corrupt("symbol is not UTF-8"))?;
+            return Symbol::new(text).map_err(|_| DecodeError::Corrupt("symbol"));
         }
     };
-    let (packed, rest) = rest.split_at_checked(packed_len(length)).ok_or(DecodeError::Short("symbol"))?;
-    text[..prefix.len()].copy_from_slice(prefix.as_bytes());
-    unpack(packed, &mut text[prefix.len()..prefix.len() + length])?;
-    Ok((prefix.len() + length, rest))
+    let mut text = prefix.as_bytes().to_vec();
+    text.resize(prefix.len() + length, 0);
+    unpack(packed, &mut text[prefix.len()..])?;
+    let text = str::from_utf8(&text).map_err(|_| DecodeError::Corrupt("symbol is not UTF-8"))?;
+    Symbol::new(text).map_err(|_| DecodeError::Corrupt("symbol"))
 }
 
 fn unpack(packed: &[u8], text: &mut [u8]) -> Result<(), DecodeError> {
