@@ -8,6 +8,7 @@ use std::time::Duration;
 use tickberry_service::exit::{Code, Failure};
 use tickberry_service::mqtt::{self, BusConfig, Event};
 use tickberry_service::{Shutdown, shutdown};
+use tickberry_store::columns;
 use tickberry_wire::topic::{self, Topic};
 
 use crate::cli::{Format, Stream, Tap};
@@ -123,34 +124,16 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// The columns of a minute, where a symbol has none yet: a table has the same columns from its first line on.
-const MINUTE: [&str; 14] = [
-    "source",
-    "symbol",
-    "start_ms",
-    "open",
-    "high",
-    "low",
-    "close",
-    "volume",
-    "trade_count",
-    "vwap",
-    "avg_price",
-    "coverage",
-    "revision",
-    "final",
-];
-
-/// Fields with the columns of a minute that is not there yet.
+/// Fields with the columns of a minute that is not there yet: a table has the same columns from its first line on.
 fn within(fields: Vec<(String, String)>) -> Vec<(String, String)> {
-    let columns = |(name, value): (String, String)| {
+    let expand = |(name, value): (String, String)| {
         if name == "minute" && value == "null" {
-            MINUTE.map(|column| (format!("minute.{column}"), value.clone())).to_vec()
+            columns::MINUTES.map(|column| (format!("minute.{column}"), value.clone())).to_vec()
         } else {
             vec![(name, value)]
         }
     };
-    fields.into_iter().flat_map(columns).collect()
+    fields.into_iter().flat_map(expand).collect()
 }
 
 /// An object's members in their order, values as their JSON text; members of an inner object are joined to it.
