@@ -6,7 +6,7 @@ use tickberry_aggregator::window::{Fold, FoldConfig};
 use tickberry_bench::peers::{Avro, Frame, Naive, NaiveWindow, frame_json};
 use tickberry_bench::{Contest, nanoseconds_each, print, trades};
 use tickberry_gateway::finnhub::{Message, Parser};
-use tickberry_wire::{Batch, Body, Columns, Epoch, Trade, decode_columns, encode};
+use tickberry_wire::{Batch, Body, Columns, Control, Epoch, EpochStart, Trade, decode_columns, encode};
 
 /// Trades a message: what Finnhub sends.
 const PER_MESSAGE: usize = 10;
@@ -53,8 +53,12 @@ fn parser(trades: &[Trade], frames: &[&[Trade]]) {
 
 /// Messages to one-minute windows.
 fn fold(trades: &[Trade], frames: &[&[Trade]]) {
-    let encoded: Vec<Vec<u8>> = batches(frames)
+    // A journal's first record says that nothing came before. Without it the fold has to take the first minute for one
+    // whose beginning is missing, and turns its trades away one by one.
+    let batches = batches(frames);
+    let encoded: Vec<Vec<u8>> = epoch_start(&batches)
         .iter()
+        .chain(&batches)
         .map(|batch| {
             let mut bytes = Vec::new();
             encode(batch, &mut bytes).expect("a batch of ten");
@@ -81,6 +85,7 @@ fn fold(trades: &[Trade], frames: &[&[Trade]]) {
                 let body = decode_columns(bytes, &mut columns).expect("our own bytes");
                 fold.apply(&columns, body.as_ref());
             }
+            assert_eq!(fold.counters().not_whole, 0, "all of it counts in windows");
             fold.minutes().map(|minute| minute.trade_count).sum()
         }),
         Contest::new("postcard, HashMap of (String, minute), f64", || {
@@ -117,6 +122,19 @@ struct BorrowedTrade<'a> {
     s: &'a str,
     t: i64,
     v: f64,
+}
+
+/// The record in front of these batches, as in a journal that is read from its beginning. Such a journal would begin at
+/// offset 0; the offsets stay those after weeks of running, which take more bytes.
+fn epoch_start(batches: &[Batch]) -> Option<Batch> {
+    let first = batches.first()?;
+    let start = EpochStart { previous: None, simulated: false };
+    Some(Batch {
+        first_offset: first.first_offset - 1,
+        committed: first.committed - 1,
+        body: Body::Control(Control::EpochStart(start)),
+        ..first.clone()
+    })
 }
 
 fn batches(frames: &[&[Trade]]) -> Vec<Batch> {
