@@ -1,0 +1,1 @@
+//! The negative control: a disk that lies about flushes.
