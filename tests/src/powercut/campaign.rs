@@ -1,4 +1,4 @@
-//! Cuts, in homes of twenty on one disk: the first thing that is lost, doubled or wrong ends the campaign.
+//! Cuts, in homes of ten on one disk: the first thing that is lost, doubled or wrong ends the campaign.
 
 use super::disk::Card;
 use super::lab::Lab;
@@ -15,7 +15,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::time::Instant;
 
 /// Cuts that share a disk: what is compared each time stays small.
-const HOME: u64 = 20;
+const HOME: u64 = 10;
 
 /// What to play.
 #[derive(Debug, Clone, Copy)]
@@ -105,16 +105,17 @@ impl Campaign {
                 machine.settled().await?;
                 return verify(machine, &mut ledger, &[]).await.map(drop).context("at the end of the disk");
             }
-            let cut = machine.cut_at(moment, ledger.end).await;
+            let cut = machine.cut_at(moment, Moment::rate(self.seed, *number), ledger.end).await;
             open.push(cut.with_context(|| format!("boot {}, until {moment:?}", machine.boots))?);
             *number += 1;
         }
     }
 }
 
-async fn verify(machine: &mut Machine, ledger: &mut Ledger, open: &[Cut]) -> Result<Vec<Found>> {
+/// Waits until the program is ready and compares everything; gives what became of these cuts.
+pub async fn verify(machine: &mut Machine, ledger: &mut Ledger, cuts: &[Cut]) -> Result<Vec<Found>> {
     machine.guest()?.ready(None).await?;
-    let found = journal_is_right(machine, ledger, open).await.context("the journal")?;
+    let found = journal_is_right(machine, ledger, cuts).await.context("the journal")?;
     store_is_right(machine, ledger).await?;
     Ok(found)
 }

@@ -15,7 +15,7 @@ const KERNEL: &str =
     "console=ttyS0 quiet panic=-1 no_timer_check tsc=reliable mitigations=off nokaslr audit=0";
 /// What must not be said on the console, whatever else is.
 const ALARMS: [&str; 6] =
-    ["POWERCUT FAILED", "panicked at", "Kernel panic", "EXT4-fs error", " ERROR ", "Out of memory"];
+    ["POWERCUT FAILED", "panicked at", "Kernel panic", "EXT4-fs error", "ERROR", "Out of memory"];
 
 /// A machine that runs.
 #[derive(Debug)]

@@ -41,6 +41,8 @@ pub struct Machine {
     /// What feeds it.
     pub feeder: Feeder,
     disks: Vec<Disk>,
+    /// The folder of the store, as the machine shows it.
+    pub store: &'static str,
     settings: Vec<(&'static str, String)>,
     /// What runs, if it is on.
     pub guest: Option<Guest>,
@@ -62,7 +64,8 @@ impl Machine {
             all.push(Disk::new(lab, &home, "store").await?);
             settings.push(("AGGREGATOR__STORE__PATH", "/store/tickberry.sqlite3".to_owned()));
         }
-        Ok(Machine { lab: lab.clone(), home, feeder, disks: all, settings, guest: None, boots: 0 })
+        let store = if disks > 1 { "store" } else { "data" };
+        Ok(Machine { lab: lab.clone(), home, feeder, disks: all, store, settings, guest: None, boots: 0 })
     }
 
     /// Switches it on; the first disk is such a card, all others are honest.
@@ -81,13 +84,13 @@ impl Machine {
     }
 
     /// Lets trades come until the moment, and cuts the power; `from` is the journal's end as far as it is known.
-    pub async fn cut_at(&mut self, moment: Moment, from: u64) -> Result<Cut> {
+    pub async fn cut_at(&mut self, moment: Moment, rate: Rate, from: u64) -> Result<Cut> {
         let mut watch = Watch::from(from);
         watch.sent(self.feeder.count());
         let tap = match moment {
             Moment::Start(after) => {
                 self.guest()?.up().await?;
-                self.feeder.play(Rate::Trickle);
+                self.feeder.play(rate);
                 let end = Instant::now() + after;
                 while Instant::now() < end {
                     watch.sent(self.feeder.count());
@@ -97,7 +100,7 @@ impl Machine {
             }
             Moment::Stream(after) | Moment::Flush(after, _) => {
                 let tap = Tap::on(self.guest()?.mqtt, "tickberry/v1/batches/#").await?;
-                self.feeder.play(Rate::Steady);
+                self.feeder.play(rate);
                 self.look(&mut watch, &tap, from, after).await?;
                 if let Moment::Flush(_, after) = moment {
                     self.next_flush(&mut watch, &tap).await?;

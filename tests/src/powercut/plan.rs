@@ -1,5 +1,6 @@
 //! When the power goes: a pure function of the seed and the cut's number.
 
+use crate::chaos::plan::Rate;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::time::Duration;
 
@@ -24,6 +25,12 @@ impl Moment {
             45..82 => Moment::Flush(ms(1_000), ms(25)),
             _ => Moment::Start(ms(3_000)),
         }
+    }
+
+    /// How fast trades come until then: often some 180 a second, a good part of the time ten times as many.
+    pub fn rate(seed: u64, number: u64) -> Rate {
+        let mut rng = StdRng::seed_from_u64(!seed ^ number);
+        if rng.random_bool(0.3) { Rate::Steady } else { Rate::Trickle }
     }
 
     /// For the table.

@@ -8,9 +8,6 @@ use crate::harness::{Client, Journal, SOURCE, eventually};
 use anyhow::{Context, Result, ensure};
 use std::time::Duration;
 
-/// The flush interval, and as much again and more: a calculated machine that shares two cores is slow at times.
-const MOST_LOST: Duration = Duration::from_secs(4);
-
 /// What was found.
 #[derive(Debug, Default)]
 pub struct Found {
@@ -62,7 +59,8 @@ pub async fn journal_is_right(
     ledger.reckon_days();
 
     for (cut, found) in cuts.iter().zip(&mut found) {
-        found.oldest = oldest_loss(ledger, cut)?;
+        cut.watch.only_the_last_flush_is_open()?;
+        found.oldest = oldest_loss(ledger, cut);
     }
     if let Some(last) = found.last_mut() {
         last.torn = http.metric("tickberry_gateway_journal_torn_tails_total").await? > Some(0.0);
@@ -75,13 +73,12 @@ fn told(watch: &Watch, journal: &Journal) -> Found {
     Found { promised: watch.promised().len(), lost, kept, ..Found::default() }
 }
 
-/// How long before the cut the oldest frame was sent that had reached the machine's connection and is not there.
-fn oldest_loss(ledger: &Ledger, cut: &Cut) -> Result<Duration> {
+/// How long before the cut the oldest frame was sent that had gone to the machine and is not there. Part of that is the way
+/// through a calculated network card: it is told, not judged.
+fn oldest_loss(ledger: &Ledger, cut: &Cut) -> Duration {
     let gone = |n: &usize| ledger.missed.contains(n) || *n >= ledger.next_frame;
     let lost = cut.watch.frames().find(|n| ledger.frames[*n].connection.is_some() && gone(n));
-    let age = lost.and_then(|frame| cut.watch.age(frame, cut.at)).unwrap_or_default();
-    ensure!(age <= MOST_LOST, "frame {lost:?} is lost, and was sent {age:?} before {:?}", cut.moment);
-    Ok(age)
+    lost.and_then(|frame| cut.watch.age(frame, cut.at)).unwrap_or_default()
 }
 
 async fn the_gateway_knows_no_damage(http: &Client) -> Result<()> {
@@ -99,7 +96,7 @@ async fn the_gateway_knows_no_damage(http: &Client) -> Result<()> {
 
 /// The store holds the journal's trades, each once, and the windows that follow from them; nothing was given up for lost.
 pub async fn store_is_right(machine: &mut Machine, ledger: &Ledger) -> Result<()> {
-    let Machine { guest, home, .. } = machine;
+    let Machine { guest, home, store, .. } = machine;
     let guest = guest.as_mut().context("the machine is off")?;
     eventually(Duration::from_secs(60), "the store is right", async || {
         guest.must_be_well(None)?;
@@ -109,7 +106,7 @@ pub async fn store_is_right(machine: &mut Machine, ledger: &Ledger) -> Result<()
             "stored below {stored:?}, the journal ends at {}",
             ledger.end
         );
-        let database = guest.database("data", home).await?;
+        let database = guest.database(store, home).await?;
         stored_is_right(&database, ledger, 0)
     })
     .await?;

@@ -15,6 +15,10 @@ pub struct Watch {
     /// Everything below was reported as committed, by a batch or by the journal.
     pub committed: u64,
     heard: Trades,
+    /// What the newest batch called committed.
+    told: u64,
+    /// The end of each batch that reported a flush.
+    after: Vec<u64>,
     /// When so many frames had been sent.
     sent: Vec<(Instant, usize)>,
 }
@@ -29,6 +33,10 @@ impl Watch {
     pub fn hear(&mut self, heard: Vec<Heard>) -> Result<()> {
         for message in heard {
             let batch = decode(&message.payload).map_err(|e| anyhow::anyhow!("{}: {e}", message.topic))?;
+            if batch.committed > self.told {
+                self.told = batch.committed;
+                self.after.push(batch.end_offset());
+            }
             self.committed = self.committed.max(batch.committed);
             let Body::Trades(trades) = &batch.body else { continue };
             for (offset, t) in (batch.first_offset as i64..).zip(trades) {
@@ -76,6 +84,15 @@ impl Watch {
         self.heard.iter().filter(|(id, _)| committed(id)).map(|(id, sent)| (*id, sent.clone())).collect()
     }
 
+    /// A flush may have begun before a batch that was heard before its report; the next one has not: an error unless the
+    /// gateway has committed all that was heard before the last report but one.
+    pub fn only_the_last_flush_is_open(&self) -> Result<()> {
+        let Some(before_last) = self.after.len().checked_sub(2) else { return Ok(()) };
+        let end = self.after[before_last];
+        ensure!(self.told >= end, "offset {end} was heard two flushes ago, and committed is {}", self.told);
+        Ok(())
+    }
+
     /// The trades that were told of and not promised: how many are not in the journal, and how many are.
     pub fn unpromised_in(&self, journal: &Journal) -> (usize, usize) {
         let unpromised = self.heard.iter().filter(|(id, _)| id.1 as u64 >= self.committed);
@@ -105,6 +122,14 @@ mod tests {
         assert_eq!(watch.unpromised_in(&journal), (2, 1));
         watch.note((1, 3), trade("1")).unwrap();
         assert!(watch.note((1, 3), trade("2")).is_err());
+    }
+
+    #[test]
+    fn what_was_heard_two_flushes_ago_is_committed() {
+        let watch = |told, after: &[u64]| Watch { told, after: after.to_vec(), ..Watch::default() };
+        watch(5, &[9]).only_the_last_flush_is_open().unwrap();
+        watch(9, &[9, 14]).only_the_last_flush_is_open().unwrap();
+        assert!(watch(8, &[9, 14]).only_the_last_flush_is_open().is_err());
     }
 
     #[test]

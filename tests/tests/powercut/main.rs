@@ -5,6 +5,7 @@
 
 use std::process::ExitCode;
 use tickberry_tests::powercut::campaign::{Campaign, Failure};
+use tickberry_tests::powercut::control::{Noticed, lying_disk_is_noticed};
 use tickberry_tests::powercut::lab::Lab;
 use tickberry_tests::powercut::tally::Tally;
 use tickberry_tests::skipped;
@@ -15,6 +16,23 @@ fn number(variable: &str, default: u64) -> u64 {
             text.parse().unwrap_or_else(|_| panic!("{variable}={text}: use a number"))
         }
         _ => default,
+    }
+}
+
+/// Each campaign ends with a disk that lies: checks that see nothing there would have shown nothing before.
+async fn control(lab: &Lab, seed: u64) -> ExitCode {
+    match Box::pin(lying_disk_is_noticed(lab, seed)).await {
+        Ok(Noticed { check, program, answer, orphans }) => {
+            println!(
+                "a disk that lies about flushes was noticed; {orphans} stored trades are no longer in the journal"
+            );
+            println!("  the check:   {check}\n  the program: {program}\n  the journal: {answer}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("powercut: a disk that lies about flushes, SEED={seed}: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -43,7 +61,7 @@ async fn main() -> ExitCode {
     match result {
         Ok(()) => {
             println!("{tally}");
-            ExitCode::SUCCESS
+            control(&lab, seed).await
         }
         Err(Failure { cut, home, error }) => {
             println!("{} cuts were verified before:\n{tally}", tally.cuts);
