@@ -15,8 +15,10 @@ use std::time::Duration;
 
 /// What the aggregator says of a journal that ends before its cursor.
 const NOTICED: &str = "the journal does not continue what the store holds";
-/// Long enough for some of it to be in the store.
-const STREAM: Moment = Moment::Stream(Duration::from_millis(3_500));
+/// How long trades come, at least.
+const STREAM: Moment = Moment::Stream(Duration::from_millis(1_500));
+/// So many records have to be in the store before the disk is cut off.
+const STORED: u64 = 100;
 
 /// What was lost and how it was noticed.
 #[derive(Debug)]
@@ -42,6 +44,19 @@ pub async fn lying_disk_is_noticed(lab: &Lab, seed: u64) -> Result<Noticed> {
     result
 }
 
+/// Lets trades come until so much is in the store.
+async fn stored(machine: &mut Machine, end: u64) -> Result<()> {
+    machine.feeder.play(Rate::Trickle);
+    let guest = machine.guest()?;
+    eventually(Duration::from_secs(60), "the store takes what comes", async || {
+        guest.must_be_well(None)?;
+        let stored = guest.http.metric("tickberry_aggregator_stored_offset").await?;
+        ensure!(stored >= Some(end as f64), "stored {stored:?} of {end}");
+        Ok(())
+    })
+    .await
+}
+
 async fn play(machine: &mut Machine) -> Result<Noticed> {
     let mut ledger = Ledger::default();
     machine.on(Card::Honest).await?;
@@ -50,8 +65,9 @@ async fn play(machine: &mut Machine) -> Result<Noticed> {
 
     machine.on(Card::Lying).await?;
     verify(machine, &mut ledger, &[honest]).await.context("on an honest disk")?;
+    stored(machine, ledger.end + STORED).await?;
     let lied = machine.cut_at(STREAM, Rate::Trickle, ledger.end).await.context("on a lying disk")?;
-    let promised = lied.watch.promised();
+    let (promised, committed) = (lied.watch.promised(), lied.watch.committed);
 
     machine.on(Card::Honest).await?;
     machine.guest()?.ready(Some(NOTICED)).await?;
@@ -76,7 +92,7 @@ async fn play(machine: &mut Machine) -> Result<Noticed> {
     let orphans = rows.iter().filter(|row| !journal.trades.contains_key(&(row.epoch, row.offset)));
     let orphans: Vec<_> = orphans.collect();
     ensure!(!orphans.is_empty(), "the store holds nothing of what the disk forgot: this shows nothing");
-    let strange = orphans.iter().find(|row| !promised.contains_key(&(row.epoch, row.offset)));
+    let strange = orphans.iter().find(|row| row.offset as u64 >= committed);
     ensure!(strange.is_none(), "the store holds what was never reported as committed: {strange:?}");
     let cursor = orphans.iter().map(|row| row.offset + 1).max().unwrap_or_default();
     let (status, body) = guest.http.get(&format!("/api/v1/journal/{SOURCE}?from={cursor}")).await?;
