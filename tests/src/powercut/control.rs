@@ -82,8 +82,8 @@ async fn play(machine: &mut Machine) -> Result<Noticed> {
     let program = eventually(Duration::from_secs(30), "the program notices it", async || {
         guest.must_be_well(Some(NOTICED))?;
         let serial = guest.serial();
-        let line = serial.lines().find(|line| line.contains(NOTICED));
-        Ok(line.with_context(|| format!("the console says:\n{serial}"))?.trim().to_owned())
+        let at = serial.find(NOTICED).with_context(|| format!("the console says:\n{serial}"))?;
+        Ok(serial[at..].split(';').next().unwrap_or_default().to_owned())
     })
     .await?;
     // What the store was told before is still there, and nothing is there twice.
