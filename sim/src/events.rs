@@ -19,6 +19,24 @@ impl World {
     /// With the promise that was broken.
     pub fn happen(&mut self, event: &Event) -> Result<(), Broken> {
         let mut random = Random::new(event.salt);
+        if std::env::var_os("SIM_TRACE").is_some() {
+            eprintln!(
+                "{} {:?} {:?} {:?}",
+                self.now,
+                event.kind,
+                self.gateway.state().map(|s| (
+                    s.epoch.get() % 100000,
+                    s.first,
+                    s.head,
+                    s.committed,
+                    s.durable
+                )),
+                self.aggregators
+                    .iter()
+                    .map(|a| (a.stored(), a.consumer.as_ref().map(|c| c.reader().next())))
+                    .collect::<Vec<_>>()
+            );
+        }
         match event.kind {
             Kind::Frame => self.frame(false, &mut random)?,
             Kind::LargeFrame => self.frame(true, &mut random)?,
@@ -124,9 +142,23 @@ impl World {
             }
         }
         self.epoch_first = first;
+        if std::env::var_os("SIM_TRACE").is_some() {
+            eprintln!(
+                "{} opened {:?} previous {:?} lost {:?} recovered {} torn {} unreadable {} error {:?} {:?}",
+                self.now,
+                opened.state,
+                opened.previous,
+                opened.lost,
+                opened.recovered,
+                opened.torn,
+                opened.unreadable,
+                opened.error,
+                self.gateway.disk.names()
+            );
+        }
         let lost: u64 = opened.lost.iter().map(|range| range.to - range.from).sum();
         self.counted += lost + u64::from(opened.torn) + opened.unreadable;
-        if lost > 0 && !self.may_lose() {
+        if lost > 0 && !self.may_lose() && !self.damage.memory_lost {
             return Err(format!("no bit was flipped, and yet is lost: {:?}", opened.lost));
         }
         if let Some((epoch, end)) = opened.previous {
@@ -134,7 +166,12 @@ impl World {
             if end < promised && !self.may_lose() && self.settings.segments > 10 {
                 return Err(format!("epoch {} was committed to {promised} and ends at {end}", epoch.get()));
             }
-            self.ledger.ended(epoch.get(), end, opened.state.durable);
+            // What a retry wrote before the power went was never promised by more than a memory epoch.
+            let lost = opened.lost.iter().map(|range| range.from).filter(|from| *from >= promised).min();
+            self.ledger.ended(epoch.get(), end, false);
+            if opened.state.durable {
+                self.ledger.ended(epoch.get(), lost.unwrap_or(end), true);
+            }
         }
         if opened.state.durable && self.fault == Fault::None && opened.error.is_some() {
             return Err(format!("a start in memory on a good disk: {:?}", opened.error));

@@ -61,6 +61,9 @@ fn main() -> ExitCode {
     );
     let failures = failures.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     for failure in &failures {
+        if std::env::var_os("SIM_HISTORY").is_some() {
+            continue;
+        }
         let short = shrink(failure, Sabotage::None);
         println!("seed {}: {}", failure.seed, failure.broken);
         println!(
@@ -93,6 +96,7 @@ fn work(next: &AtomicU64, end: u64, totals: &Totals, failures: &Mutex<Vec<Failur
             }
             Err(failure) => {
                 let mut failures = failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                println!("seed {seed}: {}", failure.broken);
                 failures.push(failure);
                 if failures.len() >= most {
                     next.store(end, Ordering::Relaxed);

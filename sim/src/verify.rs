@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tickberry_aggregator::book::Book;
 use tickberry_gateway::journal::Item;
-use tickberry_store::MinuteRow;
+use tickberry_store::{MinuteRow, TradeRow};
 use tickberry_wire::{Batch, Body, Control, decode, is_plausible_time};
 
 use crate::ledger::Broken;
@@ -77,10 +77,15 @@ impl World {
             }
             // Times that only records told which are lost may have moved one watermark and not the other.
             if calm.watermarks.iter().all(|known| *known == watermark) {
-                let touched = touched_before(calm.offset, &[&rows, stored]);
+                let touched = touched_before(calm.offset, &rows, stored);
+                // Gaps that only one of them was told of.
+                let gaps: Vec<_> = rows.gaps.symmetric_difference(&stored.gaps).collect();
                 let near = calm.from_ms..calm.from_ms + 3_600_000;
                 let calm = |rows: &Rows| -> BTreeMap<(String, i64), MinuteRow> {
-                    let is_calm = |key: &(String, i64)| near.contains(&key.1) && !touched.contains(key);
+                    let told =
+                        |start| gaps.iter().any(|(_, from, to, _)| *from < start + 60_000 && start < *to);
+                    let is_calm =
+                        |key: &(String, i64)| near.contains(&key.1) && !touched.contains(key) && !told(key.1);
                     let calm = rows.minutes.iter().filter(|(key, _)| is_calm(key));
                     calm.map(|(key, row)| (key.clone(), row.clone())).collect()
                 };
@@ -130,7 +135,7 @@ impl World {
                 }
             }
         }
-        if !journal.lost.is_empty() && !self.may_lose() {
+        if !journal.lost.is_empty() && !self.may_lose() && !self.damage.memory_lost {
             return Err(format!("no bit was flipped, and yet is lost: {:?}", journal.lost));
         }
         Ok(journal)
@@ -139,14 +144,13 @@ impl World {
     /// No record that was committed on disk is missing, unless it is told.
     fn promised(&self, journal: &Final) -> Result<(), Broken> {
         for batch in self.ledger.promised() {
-            let (first, end) = (batch.first_offset, batch.end_offset());
-            if end <= journal.first {
+            let first = batch.first_offset;
+            if batch.end_offset() <= journal.first {
                 continue;
             }
             let there = journal.batches.get(&first).is_some_and(|found| found.epoch == batch.epoch);
-            let told = journal.lost.iter().any(|(from, to)| *from < end && first < *to);
             // Rot above all that a frame says is committed looks like a torn tail: it is cut, and counted as one.
-            if !there && !told && !self.may_lose() {
+            if !there && !self.may_lose() {
                 return Err(format!("committed and gone: epoch {} offset {first}", batch.epoch.get()));
             }
         }
@@ -189,9 +193,11 @@ impl World {
     }
 }
 
-/// Windows with trades from before an offset: times can be ahead.
-fn touched_before(offset: u64, of: &[&Rows]) -> BTreeSet<(String, i64)> {
-    let trades = of.iter().flat_map(|rows| rows.trades.values()).filter(|t| t.journal_offset < offset);
+/// Windows with trades from before an offset, or with some the journal lost: times can be ahead.
+fn touched_before(offset: u64, rows: &Rows, stored: &Rows) -> BTreeSet<(String, i64)> {
+    let early =
+        |t: &&TradeRow| t.journal_offset < offset || !rows.trades.contains_key(&(t.epoch, t.journal_offset));
+    let trades = rows.trades.values().chain(stored.trades.values()).filter(early);
     trades.map(|t| (t.symbol.to_string(), t.time_ms - t.time_ms.rem_euclid(60_000))).collect()
 }
 
