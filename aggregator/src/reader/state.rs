@@ -241,12 +241,6 @@ impl Reader {
         }
         if let Some(journal) = journal {
             self.journal = Some(journal.epoch);
-            if self.proof.is_some_and(|(end, _)| journal.committed < end) {
-                // It has lost what the store holds already (a memory epoch, a disk that lied): what was read again up
-                // to its end is another history. Nothing would be stored before it has grown beyond the cursor.
-                self.doubt(&mut orders);
-                return orders;
-            }
             let other = self.epoch().is_some_and(|epoch| epoch != journal.epoch);
             if other && (self.next > self.committed || journal.committed <= self.next) {
                 // All is read, and still it is not of the journal's epoch: its first record must have been elsewhere.
@@ -465,9 +459,7 @@ impl Reader {
 
     fn lose(&mut self, first: u64, orders: &mut Vec<Order>) {
         orders.push(Order::Lose(first, GapReason::LostRange));
-        self.next = first;
-        // What is behind it still has to be the history that the store holds.
-        self.proof = self.proof.filter(|(end, _)| *end > first);
+        (self.next, self.proof) = (first, None);
         self.marks.clear();
     }
 
