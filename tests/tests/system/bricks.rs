@@ -26,6 +26,13 @@ impl Streaming {
         let home = TempHome::new(name);
         let feed = Feed::generated(10.0).await;
         let up = Up::start(&home, &UpOptions::new(&home, feed.address())).await.unwrap();
+        eventually(Duration::from_secs(20), "it streams", async || {
+            let stream = up.http.stream(SOURCE).await?;
+            ensure!(stream.stored > 0, "{stream:?}");
+            Ok(())
+        })
+        .await
+        .unwrap();
         let witness = Tap::on(up.options.mqtt, TRADES).await.unwrap();
         Streaming { home, feed, up, witness }
     }

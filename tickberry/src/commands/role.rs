@@ -161,11 +161,15 @@ fn store_beside(
     data_dir: &Path,
 ) -> Result<Arc<dyn StoreReader>, Failure> {
     let path = store_path(config, data_dir);
-    if std::fs::metadata(&path).is_ok_and(|file| file.len() > 0) {
-        return reader(config, data_dir);
+    match SqliteReader::open(&path) {
+        Ok(reader) => Ok(Arc::new(reader)),
+        Err(error) if error.is_transient() => {
+            tracing::warn!(%error, "the store cannot be read yet; the page has no history until it can");
+            Ok(Arc::new(SqliteReader::later(path)))
+        }
+        // Made by something else, or by a newer release: waiting would not help.
+        Err(error) => Err(store_failure(&error)),
     }
-    tracing::warn!(path = %path.display(), "no store is there yet; the page has no history until an aggregator makes it");
-    Ok(Arc::new(SqliteReader::later(path)))
 }
 
 fn store_path(config: &tickberry_aggregator::Config, data_dir: &Path) -> PathBuf {
