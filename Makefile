@@ -24,15 +24,23 @@ setup: ## Install what the tests need beside Rust (Debian packages by name; sudo
 test: ## Set up and run all tests; prints a table of stages with budget and actual time
 	@scripts/test
 
-# Rounds of make chaos, their seed, and the round to begin with.
+# Rounds of make chaos, cuts of make powercut, their seed, and the round to begin with.
 ROUNDS ?= 20
 SEED ?=
 FIRST ?=
+CUTS ?= 20
 
 .PHONY: chaos
 chaos: build ## Real faults: ROUNDS=20 rounds of kills, stops and partitions, each against the oracle (SEED=, FIRST=)
 	@TICKBERRY_ROUNDS=$(ROUNDS) TICKBERRY_SEED=$(SEED) TICKBERRY_FIRST=$(FIRST) \
 		$(CARGO) test --locked --quiet -p tickberry-tests --test chaos
+
+.PHONY: powercut
+powercut: ## Real power cuts: CUTS=20 of a virtual machine whose disk forgets what was not flushed (SEED=, FIRST=)
+	@$(CARGO) build --locked --quiet -p tickberry
+	@scripts/powercut-lab target/debug/tickberry target/powercut
+	@TICKBERRY_CUTS=$(CUTS) TICKBERRY_SEED=$(SEED) TICKBERRY_FIRST=$(FIRST) TICKBERRY_LAB=$(CURDIR)/target/powercut \
+		$(CARGO) test --locked --quiet -p tickberry-tests --test powercut
 
 .PHONY: lint
 lint: ## Formatting, clippy and shellcheck, warnings are errors

@@ -2,12 +2,14 @@
 //!
 //! [`oracle`] says what the store must hold, from the trades alone; [`harness`] starts the real binary and
 //! talks to it as any user would: HTTP, SQLite, MQTT, signals; [`proxy`] stands between two parts and spoils
-//! what goes through; [`chaos`] kills, stops and parts the real processes.  The tests themselves are `tests/system/`.
+//! what goes through; [`chaos`] kills, stops and parts the real processes;
+//! [`powercut`] cuts the power of a virtual machine.  The tests themselves are `tests/system/`.
 
 pub mod chaos;
 pub mod generate;
 pub mod harness;
 pub mod oracle;
+pub mod powercut;
 pub mod proxy;
 
 /// Says that a test shows nothing here, and why; written past the test runner, which would swallow it.

@@ -241,6 +241,12 @@ impl Reader {
         }
         if let Some(journal) = journal {
             self.journal = Some(journal.epoch);
+            if self.proof.is_some_and(|(end, _)| journal.committed < end) {
+                // What the store holds was durable once, and is not there. The offsets up to its cursor will be given anew,
+                // and what has them then would not be stored.
+                self.doubt(&mut orders);
+                return orders;
+            }
             let other = self.epoch().is_some_and(|epoch| epoch != journal.epoch);
             if other && (self.next > self.committed || journal.committed <= self.next) {
                 // All is read, and still it is not of the journal's epoch: its first record must have been elsewhere.

@@ -101,6 +101,11 @@ impl Feeder {
         self.control.drop_connections();
     }
 
+    /// How many frames were sent.
+    pub fn count(&self) -> usize {
+        lock(&self.book).frames.len()
+    }
+
     /// The frames from a number on.
     pub fn sent(&self, from: usize) -> Vec<Sent> {
         lock(&self.book).frames[from..].to_vec()

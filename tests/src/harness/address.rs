@@ -10,6 +10,9 @@ static NEXT: AtomicU8 = AtomicU8::new(1);
 pub struct Host(Ipv4Addr);
 
 impl Host {
+    /// The one loopback host that a virtual machine reaches; only for ports the system chooses.
+    pub const LOCAL: Host = Host(Ipv4Addr::LOCALHOST);
+
     /// The next address of this process; never 127.0.0.x, where the defaults live.
     pub fn unique() -> Host {
         let pid = std::process::id();

@@ -167,6 +167,23 @@ fn a_rebuild_proves_the_epoch_at_the_cursor() {
 }
 
 #[test]
+fn a_journal_that_ends_before_the_cursor_is_another_one() {
+    // Read again from 0, so that nothing is asked for that it does not have. Nobody waits until the offsets are given anew.
+    let mut world = World::new();
+    world.trades(4);
+    world.flush();
+    world.bus.clear();
+    for (end, breaks) in [(world.head() + 1, 1), (world.head(), 0)] {
+        world.taken = super::world::Taken::default();
+        world.reader = Reader::new(Some(0), Some((end, world.epoch)), world.now);
+        world.pass(0);
+        world.drain();
+        assert_eq!((world.taken.breaks, world.taken.end), (breaks, world.head()));
+        assert!(world.reader.is_live());
+    }
+}
+
+#[test]
 fn pauses_grow_to_a_bound_and_begin_anew_after_success() {
     let mut now = Instant::now();
     let mut reader = Reader::new(Some(0), None, now);
