@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
 use serde::Deserialize;
-use tickberry_wire::{Batch, Epoch, MAX_PAYLOAD, decode};
+use tickberry_wire::{Epoch, decode};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use crate::consumer::Fetched;
+use crate::frames::Frames;
 use crate::reader::JournalHead;
 
 /// Batches on their way from the connection to the fold: few, so that a slow store slows the transfer down.
@@ -15,23 +16,6 @@ const AHEAD: usize = 32;
 /// Silence in the middle of an answer that counts as its end.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// What a fetch brings: what the journal says of itself, batches, then one of the others, which is its last.
-#[derive(Debug)]
-pub(crate) enum Fetched {
-    /// Comes first, where the journal says it.
-    Head(JournalHead),
-    /// The next committed batch.
-    Batch(Batch),
-    /// All that was committed when the answer began has come.
-    End,
-    /// The range is gone; this is the first offset there is.
-    Gone(u64),
-    /// The journal ends before the offset asked for: it is another one, or was restored from a backup.
-    Beyond(u64),
-    /// Anything else: what, in words.
-    Failed(String),
-}
 
 /// A fetch under way. Dropping it ends it.
 pub(crate) struct Fetch {
@@ -112,7 +96,7 @@ async fn run(client: &reqwest::Client, url: &str, items: &mpsc::Sender<Fetched>)
     let mut frames = Frames::default();
     while let Some(chunk) = response.chunk().await.map_err(|e| words(&e))? {
         frames.push(&chunk);
-        while let Some(frame) = frames.next()? {
+        while let Some(frame) = frames.next_frame()? {
             let batch =
                 decode(&frame).map_err(|e| format!("{url} sent what this release cannot read: {e}"))?;
             if items.send(Fetched::Batch(batch)).await.is_err() {
@@ -138,67 +122,4 @@ fn words(error: &reqwest::Error) -> String {
         source = cause.source();
     }
     text
-}
-
-/// Cuts a body into the batches it consists of: a length of four bytes, little end first, and so many bytes.
-#[derive(Default)]
-struct Frames {
-    buffer: BytesMut,
-}
-
-impl Frames {
-    fn push(&mut self, chunk: &[u8]) {
-        self.buffer.extend_from_slice(chunk);
-    }
-
-    fn next(&mut self) -> Result<Option<Bytes>, String> {
-        let Some(length) = self.buffer.first_chunk().map(|b| u32::from_le_bytes(*b) as usize) else {
-            return Ok(None);
-        };
-        if length > MAX_PAYLOAD {
-            return Err(format!("a batch of {length} bytes; {MAX_PAYLOAD} is the limit"));
-        }
-        if self.buffer.len() < 4 + length {
-            return Ok(None);
-        }
-        self.buffer.advance(4);
-        Ok(Some(self.buffer.split_to(length).freeze()))
-    }
-
-    fn is_empty(&self) -> bool {
-        self.buffer.is_empty()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_come_out_as_they_went_in_however_they_are_cut() {
-        let frames: [&[u8]; 4] = [b"a", b"", b"ccc", &[7; 300]];
-        let mut body = Vec::new();
-        for frame in frames {
-            body.extend_from_slice(&(frame.len() as u32).to_le_bytes());
-            body.extend_from_slice(frame);
-        }
-        for size in [1, 2, 3, 7, 1000] {
-            let (mut cutter, mut found) = (Frames::default(), Vec::new());
-            for chunk in body.chunks(size) {
-                cutter.push(chunk);
-                while let Some(frame) = cutter.next().unwrap() {
-                    found.push(frame);
-                }
-            }
-            assert_eq!(found, frames);
-            assert!(cutter.is_empty());
-        }
-    }
-
-    #[test]
-    fn a_length_beyond_the_limit_is_an_error_before_it_is_a_buffer() {
-        let mut cutter = Frames::default();
-        cutter.push(&u32::MAX.to_le_bytes());
-        assert!(cutter.next().unwrap_err().contains("limit"));
-    }
 }

@@ -8,6 +8,8 @@ use prometheus_client::metrics::counter::Counter;
 use tickberry_wire::Epoch;
 use tokio::sync::{mpsc, watch};
 
+use crate::consumer::Told;
+
 /// Batches that may wait, and their bytes. What does not fit is dropped and fetched from the journal later.
 const MESSAGES: usize = 1024;
 const BYTES: usize = 2 << 20;
@@ -25,6 +27,13 @@ pub(crate) struct Link {
     pub(crate) committed: u64,
     /// Whether the connection to the broker stands.
     pub(crate) up: bool,
+}
+
+impl Link {
+    /// What a consumer has to know of it.
+    pub(crate) fn told(&self) -> Told {
+        Told { epoch: self.epoch, committed: self.committed, up: self.up }
+    }
 }
 
 /// The service's end.

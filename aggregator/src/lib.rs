@@ -17,9 +17,10 @@
 //!
 //! - [`reader`]: which record is next, and where it comes from (pure)
 //! - [`window`]: the fold (pure)
-//! - `book`: the committed fold, the overlay ahead of it, and the rows in between (pure)
-//! - `pipeline`: one source, from bus and journal to the store and back to the bus
-//! - `inbox`, `fetch`, `writer`: a pipeline's ways in and out, each bounded
+//! - [`book`]: the committed fold, the overlay ahead of it, and the rows in between (pure)
+//! - [`consumer`]: reader, book and the decisions about the store: what to write when, and what after a failure (pure)
+//! - `pipeline`: one source, from bus and journal to the store and back to the bus: the shell around a consumer
+//! - `inbox`, `fetch` with [`frames`], `writer`: a pipeline's ways in and out, each bounded
 //! - `status`, `live`, `newest`: what it tells on the bus
 //! - `service`: everything put together
 //!
@@ -30,10 +31,12 @@
 //! - A store that is away costs no memory and stops no page.
 
 mod backoff;
-mod book;
+pub mod book;
 mod config;
+pub mod consumer;
 mod error;
 mod fetch;
+pub mod frames;
 mod inbox;
 mod live;
 mod metrics;

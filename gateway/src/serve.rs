@@ -18,12 +18,13 @@ use axum::{Json, Router};
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
 use serde_json::json;
-use tickberry_wire::{Batch, Source};
+use tickberry_wire::Source;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub mod body;
 mod lines;
 
-use crate::journal::{Batches, Item, JournalState, ReadError, Reader};
+use crate::journal::{Batches, JournalState, ReadError, Reader};
 
 /// Bytes handed to the connection at a time.
 const CHUNK: usize = 128 * 1024;
@@ -162,37 +163,11 @@ struct Reading {
 impl Reading {
     /// The next part of the body; empty at the end.
     fn chunk(&mut self) -> Result<Bytes, ReadError> {
+        let Some(source) = &self.lines else { return body::part(&mut self.batches, CHUNK) };
         let mut out = Vec::new();
         while out.len() < CHUNK {
             let Some(item) = self.batches.next_item()? else { break };
-            if let Some(source) = &self.lines {
-                lines::write(source, &item, &mut out);
-                continue;
-            }
-            let start = out.len();
-            out.extend_from_slice(&[0; 4]);
-            match item {
-                Item::Batch { payload, .. } => out.extend_from_slice(payload),
-                Item::Lost { epoch, from, to, reason } => {
-                    let batch = Batch {
-                        epoch,
-                        first_offset: from,
-                        // The most that a batch may say; the answer's header says how far it really is.
-                        committed: from,
-                        elapsed_ms: 0,
-                        anchor_ms: None,
-                        body: tickberry_wire::Body::Lost { count: to - from, reason },
-                    };
-                    if let Err(error) = tickberry_wire::encode(&batch, &mut out) {
-                        // The reader will notice that offsets are missing, and ask again.
-                        tracing::error!(%error, from, to, "a lost range cannot be told");
-                        out.truncate(start);
-                        continue;
-                    }
-                }
-            }
-            let len = (out.len() - start - 4) as u32;
-            out[start..start + 4].copy_from_slice(&len.to_le_bytes());
+            lines::write(source, &item, &mut out);
         }
         Ok(out.into())
     }

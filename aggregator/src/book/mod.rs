@@ -20,8 +20,8 @@ use crate::window::{Changes, CursorState, Fold, FoldConfig, Live, Minute, Resume
 /// (its memory epoch) makes more than a few hundred wait.
 const WAITING: u64 = 200_000;
 
-/// See the module.
-pub(crate) struct Book {
+/// The committed fold, the overlay ahead of it, and the rows that the store does not have yet.
+pub struct Book {
     rows: Rows,
     committed: Fold,
     /// Nothing while nobody looks.
@@ -42,21 +42,17 @@ pub(crate) struct Book {
 }
 
 /// What changed in the committed fold since the last time, and the batch that stores it.
-pub(crate) struct Page {
+pub struct Page {
     /// Minutes to publish: final ones, as they are now.
-    pub(crate) minutes: Vec<Minute>,
+    pub minutes: Vec<Minute>,
     /// What to write, unless rows are not kept.
-    pub(crate) batch: Option<WriteBatch>,
+    pub batch: Option<WriteBatch>,
 }
 
 impl Book {
     /// A book that begins where a cursor says, or with nothing. A cursor whose state cannot be used costs the windows
     /// under way, and is told.
-    pub(crate) fn open(
-        config: FoldConfig,
-        source: &Source,
-        cursor: Option<&Cursor>,
-    ) -> (Self, Option<ResumeError>) {
+    pub fn open(config: FoldConfig, source: &Source, cursor: Option<&Cursor>) -> (Self, Option<ResumeError>) {
         let (committed, error) = match cursor {
             None => (Fold::new(config), None),
             Some(cursor) => match Fold::resume(config, &cursor_state(cursor)) {
@@ -80,7 +76,7 @@ impl Book {
     }
 
     /// The next record in offset order.
-    pub(crate) fn deliver(&mut self, batch: Batch, committed: u64) {
+    pub fn deliver(&mut self, batch: Batch, committed: u64) {
         if let Some(live) = &mut self.live {
             live.apply_batch(&batch);
         }
@@ -93,7 +89,7 @@ impl Book {
     }
 
     /// Everything below is durable.
-    pub(crate) fn commit(&mut self, committed: u64) {
+    pub fn commit(&mut self, committed: u64) {
         while self.waiting.front().is_some_and(|b| b.end_offset() <= committed) {
             if let Some(batch) = self.waiting.pop_front() {
                 self.waiting_records -= batch.len();
@@ -111,7 +107,7 @@ impl Book {
 
     /// The epoch ended: what was delivered beyond its commit never became durable. Goes back to the committed fold
     /// and says which record is next.
-    pub(crate) fn discard(&mut self) -> Option<u64> {
+    pub fn discard(&mut self) -> Option<u64> {
         self.waiting.clear();
         self.waiting_records = 0;
         // What was shown of it is shown anew, as it is without.
@@ -120,13 +116,13 @@ impl Book {
     }
 
     /// Records up to `end` cannot be had.
-    pub(crate) fn lose(&mut self, end: u64, reason: GapReason) {
+    pub fn lose(&mut self, end: u64, reason: GapReason) {
         self.discard();
         self.committed.apply_lost(end, reason);
     }
 
     /// The journal is another one, or an older copy of it; its next record is `at`.
-    pub(crate) fn break_history(&mut self, at: u64) {
+    pub fn break_history(&mut self, at: u64) {
         self.discard();
         self.committed.break_history(at);
         // Offsets are given anew, in a new epoch: rows of them are no repetition.
@@ -134,29 +130,29 @@ impl Book {
     }
 
     /// True when more waits for its commit than is good; [`Book::discard`] and a fetch later are the way out.
-    pub(crate) fn is_overfull(&self) -> bool {
+    pub fn is_overfull(&self) -> bool {
         self.waiting_records > WAITING
     }
 
     /// Whether records wait for their commit.
-    pub(crate) fn is_waiting(&self) -> bool {
+    pub fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 
     /// Rows that wait for the store.
-    pub(crate) fn rows_waiting(&self) -> usize {
+    pub fn rows_waiting(&self) -> usize {
         self.trades.len()
     }
 
     /// The store is away: keep no rows for it. (A new book is opened from its cursor when it is back.)
-    pub(crate) fn forget_rows(&mut self) {
+    pub fn forget_rows(&mut self) {
         self.keeps_rows = false;
         self.trades = Vec::new();
     }
 
     /// Everything since the last page. `all`: also windows that are still open; a store that is being caught up gets
     /// only closed ones, since the open ones will change many times before anybody looks.
-    pub(crate) fn turn_page(&mut self, all: bool) -> Page {
+    pub fn turn_page(&mut self, all: bool) -> Page {
         let Changes { minutes, days, gaps, .. } = self.committed.take_changes();
         if self.resumed && !self.committed.is_rebuilding() {
             self.resumed = false;
@@ -187,12 +183,12 @@ impl Book {
     }
 
     /// The next offset that the committed fold takes.
-    pub(crate) fn next(&self) -> u64 {
+    pub fn next(&self) -> u64 {
         self.committed.next_offset().unwrap_or(0)
     }
 
     /// Symbols whose live message has news.
-    pub(crate) fn take_symbols(&mut self) -> Vec<Symbol> {
+    pub fn take_symbols(&mut self) -> Vec<Symbol> {
         if self.live.is_none() {
             self.live = Some(self.overlay());
         }
@@ -200,12 +196,12 @@ impl Book {
     }
 
     /// Somebody new looks: everything is news.
-    pub(crate) fn show(&mut self) {
+    pub fn show(&mut self) {
         self.live = Some(self.overlay());
     }
 
     /// Nobody looks: the journal is being read, and folding everything twice would take twice as long.
-    pub(crate) fn hide(&mut self) {
+    pub fn hide(&mut self) {
         self.live = None;
     }
 
@@ -218,7 +214,7 @@ impl Book {
     }
 
     /// The newest final minute of each symbol, as far as the kept hour goes.
-    pub(crate) fn newest(&self) -> Vec<Minute> {
+    pub fn newest(&self) -> Vec<Minute> {
         let mut newest: BTreeMap<Symbol, Minute> = BTreeMap::new();
         for minute in self.committed.minutes().filter(|m| m.is_final) {
             match newest.get(&minute.symbol) {
@@ -232,12 +228,12 @@ impl Book {
     }
 
     /// What is shown of a symbol right now.
-    pub(crate) fn live(&self, symbol: &Symbol) -> Option<Live> {
+    pub fn live(&self, symbol: &Symbol) -> Option<Live> {
         self.live.as_ref().unwrap_or(&self.committed).live(symbol)
     }
 
     /// The committed fold, for metrics.
-    pub(crate) fn fold(&self) -> &Fold {
+    pub fn fold(&self) -> &Fold {
         &self.committed
     }
 }

@@ -3,50 +3,33 @@
 use std::time::{Duration, Instant};
 
 use tickberry_store::Cursor;
-use tickberry_wire::Epoch;
 use tickberry_wire::json::LiveJson;
 use tickberry_wire::topic::Topic;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::output::{Writing, finished};
+use super::output::finished;
 use super::stopping::Stopping;
 use super::{End, Pipeline};
-use crate::book::Book;
-use crate::fetch::{Fetch, Fetched};
+use crate::consumer::{Consumer, Fetched};
+use crate::fetch::Fetch;
 use crate::inbox::Heard;
 use crate::live::Pace;
-use crate::reader::{JournalHead, Reader};
 use crate::retention;
-
-/// Rows at which a batch is written before its time: the journal is being read, and the store sets the pace.
-const CHUNK: usize = 2_000;
-/// Rows at which no more is read from the journal until the store has taken some.
-const FULL: usize = 10_000;
+use crate::writer::Written;
 
 /// From one cursor on.
 pub(super) struct Life<'a> {
     pub(super) pipeline: &'a mut Pipeline,
-    pub(super) book: Book,
-    pub(super) reader: Reader,
+    pub(super) consumer: Consumer,
     pub(super) fetch: Option<Fetch>,
     pub(super) pace: Pace,
     pub(super) watermark: &'a retention::Watermark,
-    /// The batch under way, with the cursor it brings and its rows.
-    pub(super) writing: Option<Writing>,
-    /// The cursor the store holds.
-    pub(super) cursor: Option<Cursor>,
-    /// The store took everything so far. While false, no rows are kept.
-    pub(super) attached: bool,
-    /// When a store that is away is tried again.
-    pub(super) probe_at: Option<Instant>,
+    /// The answer to the batch under way.
+    pub(super) written: Option<Written>,
     /// What is wrong with the journal, for the status.
     pub(super) trouble: Option<String>,
-    /// What the journal said of itself at the beginning of the answer under way.
-    pub(super) head: Option<JournalHead>,
     /// Everything is to be published again once nothing is missing: a new life, or a new broker.
     pub(super) show_all: bool,
-    /// Whether the reader takes the way to the broker for open.
-    pub(super) up: bool,
 }
 
 impl<'a> Life<'a> {
@@ -56,31 +39,22 @@ impl<'a> Life<'a> {
         watermark: &'a retention::Watermark,
     ) -> Self {
         let config = &pipeline.parts.config;
-        let (book, error) = Book::open(config.fold(), &pipeline.source, cursor.as_ref());
+        let told = pipeline.inbox.link().told();
+        let (consumer, error) =
+            Consumer::new(config.fold(), &pipeline.source, cursor, told, Instant::now());
         if let Some(error) = error {
             tracing::warn!(source = %pipeline.source, "{error}");
         }
-        let proof = cursor.as_ref().and_then(|c| {
-            let epoch = Epoch::from_raw(c.epoch).filter(|e| e.get() != 0)?;
-            Some((c.stored, epoch))
-        });
-        let reader = Reader::new(book.fold().next_offset(), proof, Instant::now());
-        pipeline.stored = cursor.as_ref().map_or(0, |c| c.stored);
+        pipeline.stored = consumer.stored();
         Self {
             pipeline,
-            book,
-            reader,
+            consumer,
             fetch: None,
             pace: Pace::default(),
             watermark,
-            writing: None,
-            cursor,
-            attached: true,
-            probe_at: None,
+            written: None,
             trouble: None,
-            head: None,
             show_all: true,
-            up: true,
         }
     }
 
@@ -91,31 +65,34 @@ impl<'a> Life<'a> {
         let mut stopping: Option<Stopping> = None;
         loop {
             let wake = self.wake_at(stopping.as_ref());
-            tokio::select! {
-                () = shutdown.cancelled(), if stopping.is_none() => stopping = Some(Stopping::new(Instant::now())),
-                result = finished(&mut self.writing) => {
-                    if let Some(end) = self.wrote(result) { return end }
+            let actions = tokio::select! {
+                () = shutdown.cancelled(), if stopping.is_none() => {
+                    stopping = Some(Stopping::new(Instant::now()));
+                    Vec::new()
                 }
+                result = finished(&mut self.written) => self.wrote(result),
                 heard = self.pipeline.inbox.next() => match heard {
                     Heard::Batch(payload) => {
-                        self.hear(&payload);
                         stopping.iter_mut().for_each(|s| s.heard(Instant::now()));
+                        self.hear(&payload)
                     }
-                    Heard::Link => self.told(),
+                    Heard::Link => {
+                        let told = self.pipeline.inbox.link().told();
+                        self.consumer.tell(told, Instant::now())
+                    }
                 },
-                item = next(&mut self.fetch), if self.book.rows_waiting() < FULL => self.read(item),
-                _ = commits.tick() => self.write(true).await,
-                () = tokio::time::sleep_until(wake.into()) => {
-                    if let Some(end) = self.wake().await { return end }
-                }
+                item = next(&mut self.fetch), if self.consumer.wants_journal() => self.read(item),
+                _ = commits.tick() => self.consumer.commit_due(Instant::now()),
+                () = tokio::time::sleep_until(wake.into()) => self.consumer.tick(Instant::now()),
+            };
+            if let Some(end) = self.act(actions).await {
+                return end;
             }
-            if self.book.rows_waiting() >= CHUNK && !self.reader.is_live() {
-                self.write(false).await;
-            }
-            self.guard();
+            self.watch_store();
             self.show();
             self.post();
-            if stopping.as_ref().is_some_and(|s| s.is_over(Instant::now(), self.book.is_waiting())) {
+            if stopping.as_ref().is_some_and(|s| s.is_over(Instant::now(), self.consumer.book().is_waiting()))
+            {
                 return self.finish().await;
             }
         }
@@ -123,41 +100,28 @@ impl<'a> Life<'a> {
 
     fn wake_at(&self, stopping: Option<&Stopping>) -> Instant {
         let fallback = Instant::now() + Duration::from_secs(3600);
-        let times = [
-            self.reader.wake_at(),
-            self.pace.next(),
-            self.probe_at,
-            stopping.map(|s| s.wake_at(Instant::now())),
-        ];
+        let times = [self.consumer.wake_at(), self.pace.next(), stopping.map(|s| s.wake_at(Instant::now()))];
         times.into_iter().flatten().min().unwrap_or(fallback)
-    }
-
-    async fn wake(&mut self) -> Option<End> {
-        let now = Instant::now();
-        let orders = self.reader.tick(now);
-        self.obey(orders);
-        if self.probe_at.is_some_and(|at| at <= now) {
-            return self.probe().await;
-        }
-        None
     }
 
     /// Publishes the live messages that are due, once nothing is missing.
     fn show(&mut self) {
-        if !self.reader.is_live() {
-            self.book.hide();
+        let is_live = self.consumer.reader().is_live();
+        let book = self.consumer.book_mut();
+        if !is_live {
+            book.hide();
             return;
         }
         if std::mem::take(&mut self.show_all) {
-            self.book.show();
+            book.show();
             let Pipeline { newest, source, parts, .. } = &mut *self.pipeline;
-            newest.publish(source, &parts.publisher, &self.book.newest());
+            newest.publish(source, &parts.publisher, &book.newest());
         }
-        for symbol in self.book.take_symbols() {
+        for symbol in book.take_symbols() {
             self.pace.note(symbol);
         }
         for symbol in self.pace.due(Instant::now()) {
-            let Some(live) = self.book.live(&symbol) else { continue };
+            let Some(live) = book.live(&symbol) else { continue };
             let source = &self.pipeline.source;
             let message = LiveJson {
                 source: source.clone(),
@@ -175,9 +139,9 @@ impl<'a> Life<'a> {
 
     pub(super) fn post(&mut self) {
         let metrics = &self.pipeline.metrics;
-        let counters = self.book.fold().counters();
-        metrics.consumed.set(self.reader.next());
-        metrics.committed.set(self.reader.committed());
+        let (reader, counters) = (self.consumer.reader(), self.consumer.book().fold().counters());
+        metrics.consumed.set(reader.next());
+        metrics.committed.set(reader.committed());
         metrics.stored.set(self.pipeline.stored);
         metrics.records.set(counters.records);
         metrics.revisions.set(counters.revisions);
@@ -185,7 +149,7 @@ impl<'a> Life<'a> {
         metrics.implausible.set(counters.implausible);
         metrics.suspected_copies.set(counters.suspected_copies);
         metrics.lost.set(counters.lost);
-        self.pipeline.post(Some((&self.reader, self.trouble.as_ref())));
+        self.pipeline.post(Some((reader, self.trouble.as_ref())));
     }
 }
 

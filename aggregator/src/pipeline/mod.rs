@@ -1,10 +1,7 @@
-//! One source, from the bus and the journal to the store and back to the bus: the thin shell around `Book` and
-//! `Reader`. It waits, they decide.
+//! One source, from the bus and the journal to the store and back to the bus: the thin shell around
+//! [`Consumer`](crate::consumer::Consumer). It waits and tells, that decides.
 //!
-//! A *life* begins with the cursor the store holds and ends when the store has to be asked again: after any failed
-//! write nobody knows what it holds, so the kept hour is read again from there, which costs a fraction of a second.
-//! While the store is away the pipeline goes on without keeping rows for it: the page stays live, memory stays as it
-//! is, and the journal keeps what the store lacks.
+//! A *life* is that of one consumer: from a cursor of the store until the store has to be asked again.
 
 mod intake;
 mod life;

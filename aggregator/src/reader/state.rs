@@ -465,7 +465,9 @@ impl Reader {
 
     fn lose(&mut self, first: u64, orders: &mut Vec<Order>) {
         orders.push(Order::Lose(first, GapReason::LostRange));
-        (self.next, self.proof) = (first, None);
+        self.next = first;
+        // What is behind it still has to be the history that the store holds.
+        self.proof = self.proof.filter(|(end, _)| *end > first);
         self.marks.clear();
     }
 

@@ -101,6 +101,12 @@ impl Fold {
             self.abandon();
         }
         self.close_books();
+        // Those that are ahead are in the reach of what is read again: kept, each of its trades would count twice.
+        for state in &mut self.symbols {
+            state.windows.clear();
+            state.current = 0;
+        }
+        (self.plain, self.carried) = (0, 0);
         // A journal that is read from its beginning may begin anywhere.
         self.next = Some(at).filter(|at| *at > 0);
         self.epoch = self.epoch.filter(|_| at > 0);

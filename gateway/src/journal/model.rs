@@ -20,6 +20,8 @@ pub enum Fault {
     Full,
     /// Nothing can be written.
     ReadOnly,
+    /// Every write fails; names can be changed, and what was written before can be synced.
+    WriteFails,
     /// Every sync fails, and (as Linux does) the pages it could not write are clean afterwards.
     SyncFails,
     /// Every sync succeeds and does nothing: the negative control, against which no journal helps.
@@ -97,6 +99,7 @@ impl ModelDisk {
         inner.fuse = None;
         inner.boot += 1;
         inner.lose_unsynced();
+        inner.forget_removed();
     }
 
     /// The process died and the machine did not: nothing is lost, handles are dead.
@@ -123,6 +126,11 @@ impl ModelDisk {
             bytes.truncate(len);
             true
         })
+    }
+
+    /// Names of the files.
+    pub fn names(&self) -> Vec<String> {
+        self.lock().names.keys().cloned().collect()
     }
 
     /// A file's bytes.
@@ -185,6 +193,16 @@ impl Inner {
                     self.files[file].write_back(sector);
                     // It stays dirty: only a sync promises anything.
                 }
+            }
+        }
+    }
+
+    /// After a power cut nothing can bring back a file without a name.
+    fn forget_removed(&mut self) {
+        let named: BTreeSet<usize> = self.names.values().copied().collect();
+        for (i, file) in self.files.iter_mut().enumerate() {
+            if !named.contains(&i) {
+                *file = Content::default();
             }
         }
     }
@@ -347,6 +365,9 @@ impl DiskFile for ModelFile {
     fn write_at(&self, data: &[u8], pos: u64) -> io::Result<()> {
         let mut inner = self.disk.lock();
         inner.burn(self.boot)?;
+        if inner.fault == Fault::WriteFails {
+            return Err(io::Error::other("write failed"));
+        }
         inner.files[self.file].write(data, pos as usize);
         inner.write_back_some(self.file);
         Ok(())

@@ -103,7 +103,7 @@ impl Found {
 
     /// Files to write the next segments to. Removes what was interrupted; should that fail, nothing depends on it.
     fn free(&self, disk: &Arc<dyn Disk>, plan: &Plan, names: &[FileName]) -> Vec<FileName> {
-        let mut free: Vec<FileName> = plan.free.iter().map(|&i| self.files[i].0).collect();
+        let mut free = self.put_aside(disk, plan);
         for &name in names {
             match name {
                 FileName::Spare(_) => free.push(name),
@@ -113,6 +113,27 @@ impl Found {
                 }
                 FileName::Segment(_) | FileName::Sealed(_) => {}
             }
+        }
+        free
+    }
+
+    /// Segments that hold nothing to keep lose their names at once: what says that they were cut stands in their
+    /// successors, and the ring may go over those first. Left alone, they would then be history again.
+    fn put_aside(&self, disk: &Arc<dyn Disk>, plan: &Plan) -> Vec<FileName> {
+        let aside = |&input: &usize| match self.files[input].0 {
+            name @ (FileName::Segment(number) | FileName::Sealed(number)) => {
+                let spare = FileName::Spare(number);
+                match disk.rename(&name.to_string(), &spare.to_string()) {
+                    Ok(()) => spare,
+                    Err(_) => name,
+                }
+            }
+            name => name,
+        };
+        let free: Vec<FileName> = plan.free.iter().map(aside).collect();
+        if !free.is_empty() {
+            // A spare is overwritten without another sync. Should this one fail, so does the beginning of the epoch.
+            drop(disk.sync_dir());
         }
         free
     }
