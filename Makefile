@@ -42,6 +42,13 @@ powercut: ## Real power cuts: CUTS=20 of a virtual machine whose disk forgets wh
 	@TICKBERRY_CUTS=$(CUTS) TICKBERRY_SEED=$(SEED) TICKBERRY_FIRST=$(FIRST) TICKBERRY_LAB=$(CURDIR)/target/powercut \
 		$(CARGO) test --locked --quiet -p tickberry-tests --test powercut
 
+# Worlds of make sim; SEED= is the first of them.
+SEEDS ?= 3000
+
+.PHONY: sim
+sim: ## Deterministic simulation: SEEDS=3000 worlds of crashes, lost messages and bad disks from SEED= on (release build)
+	@$(CARGO) run --locked --release --quiet -p tickberry-sim -- --seeds $(SEEDS) --seed $(if $(SEED),$(SEED),1)
+
 .PHONY: lint
 lint: ## Formatting, clippy and shellcheck, warnings are errors
 	@$(CARGO) fmt --all --check

@@ -110,6 +110,8 @@ pub struct Aggregator {
     pub ask_at: Option<u64>,
     /// When the next transaction is due.
     pub commit_at: u64,
+    /// The cursor that its writer last read or wrote.
+    pub known: Option<(u64, u64)>,
     /// Actions to do.
     pub actions: Vec<Action>,
 }

@@ -51,7 +51,7 @@ impl Sabotage {
     /// What the store gets.
     pub fn batch(self, mut batch: WriteBatch) -> WriteBatch {
         match self {
-            Self::CursorAhead if batch.cursor.stored % 3 == 0 => {
+            Self::CursorAhead if batch.cursor.stored.is_multiple_of(3) => {
                 batch.trades.pop();
             }
             Self::TradeTwice => {

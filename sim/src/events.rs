@@ -19,24 +19,6 @@ impl World {
     /// With the promise that was broken.
     pub fn happen(&mut self, event: &Event) -> Result<(), Broken> {
         let mut random = Random::new(event.salt);
-        if std::env::var_os("SIM_TRACE").is_some() {
-            eprintln!(
-                "{} {:?} {:?} {:?}",
-                self.now,
-                event.kind,
-                self.gateway.state().map(|s| (
-                    s.epoch.get() % 100000,
-                    s.first,
-                    s.head,
-                    s.committed,
-                    s.durable
-                )),
-                self.aggregators
-                    .iter()
-                    .map(|a| (a.stored(), a.consumer.as_ref().map(|c| c.reader().next())))
-                    .collect::<Vec<_>>()
-            );
-        }
         match event.kind {
             Kind::Frame => self.frame(false, &mut random)?,
             Kind::LargeFrame => self.frame(true, &mut random)?,
@@ -117,6 +99,8 @@ impl World {
         self.life += 1;
         self.damage.memory_lost |= std::mem::take(&mut self.in_memory);
         self.gateway.cut();
+        // What is read now is on the platter.
+        self.gateway.sync_failed = false;
         self.gateway.start_at = Some(self.now + random.below(4_000));
     }
 
@@ -133,7 +117,9 @@ impl World {
     fn look_at(&mut self, opened: &Opened) -> Result<(), Broken> {
         let first = opened.state.head - 1;
         if let Some(reader) = self.gateway.reader() {
-            let from = self.epoch_first.clamp(reader.state().first, first);
+            // A disk that fails may have kept what was written to it long before.
+            let from = if self.settings.disk_faults { 0 } else { self.epoch_first };
+            let from = from.clamp(reader.state().first, first);
             let mut batches = reader.read_uncommitted(from, Some(first)).map_err(|e| e.to_string())?;
             while let Some(item) = batches.next_item().map_err(|e| e.to_string())? {
                 if let Item::Batch { payload, .. } = item {
@@ -142,20 +128,8 @@ impl World {
             }
         }
         self.epoch_first = first;
-        if std::env::var_os("SIM_TRACE").is_some() {
-            eprintln!(
-                "{} opened {:?} previous {:?} lost {:?} recovered {} torn {} unreadable {} error {:?} {:?}",
-                self.now,
-                opened.state,
-                opened.previous,
-                opened.lost,
-                opened.recovered,
-                opened.torn,
-                opened.unreadable,
-                opened.error,
-                self.gateway.disk.names()
-            );
-        }
+        // What could not be synced at this start can be read all the same (docs/journal.md, "What it cannot do").
+        self.damage.sync_doubted |= self.fault == Fault::SyncFails && opened.recovered > 0;
         let lost: u64 = opened.lost.iter().map(|range| range.to - range.from).sum();
         self.counted += lost + u64::from(opened.torn) + opened.unreadable;
         if lost > 0 && !self.may_lose() && !self.damage.memory_lost {
@@ -166,12 +140,10 @@ impl World {
             if end < promised && !self.may_lose() && self.settings.segments > 10 {
                 return Err(format!("epoch {} was committed to {promised} and ends at {end}", epoch.get()));
             }
-            // What a retry wrote before the power went was never promised by more than a memory epoch.
-            let lost = opened.lost.iter().map(|range| range.from).filter(|from| *from >= promised).min();
-            self.ledger.ended(epoch.get(), end, false);
-            if opened.state.durable {
-                self.ledger.ended(epoch.get(), lost.unwrap_or(end), true);
+            for range in &opened.lost {
+                self.ledger.lost(range.from, range.to);
             }
+            self.ledger.ended(epoch.get(), end, opened.state.durable);
         }
         if opened.state.durable && self.fault == Fault::None && opened.error.is_some() {
             return Err(format!("a start in memory on a good disk: {:?}", opened.error));
@@ -194,7 +166,7 @@ impl World {
             && !writing.done
             && random.percent(50)
         {
-            self.store_takes(writing.batch)?;
+            self.store_takes(i, writing.batch)?;
         }
         self.aggregators[i].kill();
         self.aggregators[i].start_at = Some(self.now + random.below(4_000));
@@ -248,11 +220,11 @@ impl World {
         }
     }
 
-    /// The store takes a batch: nothing in it may be uncommitted, or another record than its identity says.
+    /// The store takes a batch of an aggregator, or says that another is ahead: nothing in it may be uncommitted, or another record than its identity says.
     ///
     /// # Errors
     /// With the row that should not be there.
-    pub fn store_takes(&mut self, batch: Rc<WriteBatch>) -> Result<(), Broken> {
+    pub fn store_takes(&mut self, i: usize, batch: Rc<WriteBatch>) -> Result<bool, Broken> {
         for row in &batch.trades {
             let id = (row.epoch, row.journal_offset);
             let Some((of, trade)) = self.ledger.committed_trade(id.0, id.1) else {
@@ -271,7 +243,6 @@ impl World {
             let (stored, highest) = (batch.cursor.stored, self.ledger.highest());
             return Err(format!("the cursor is at {stored}, committed is {highest}"));
         }
-        self.store.write(batch);
-        Ok(())
+        Ok(self.store.write(batch, &mut self.aggregators[i].known))
     }
 }

@@ -37,7 +37,7 @@ impl Feed {
             trades.push(Trade {
                 symbol: Symbol::new(symbol).expect("a name without strange characters"),
                 time_ms: time(now_ms, kept_ms, random),
-                price: decimal(60_000_00 + random.below(9_999) as i64, 2),
+                price: decimal(6_000_000 + random.below(9_999) as i64, 2),
                 volume: decimal(volume, random.below(6) as u8),
                 conditions: random
                     .percent(10)

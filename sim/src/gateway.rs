@@ -109,7 +109,7 @@ impl Gateway {
         self.start_at = None;
         let moment = self.moment(now, now);
         let disk = Arc::new(self.disk.clone());
-        let opened = Recorder::open(disk, self.settings.clone(), moment, random.next());
+        let opened = Recorder::open(disk, self.settings.clone(), moment, random.draw());
         if self.disk.is_off() {
             return Ok((None, Said { off: true, ..Said::default() }));
         }

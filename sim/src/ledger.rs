@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use tickberry_gateway::journal::JournalState;
-use tickberry_wire::{Batch, Body, Control, Trade, decode};
+use tickberry_wire::{Batch, Body, Control, Trade, decode, peek};
 
 /// A promise that was broken.
 pub type Broken = String;
@@ -19,6 +19,8 @@ pub struct Ledger {
     durable: BTreeMap<u64, u64>,
     /// The epoch before each, and its end.
     previous: BTreeMap<u64, (u64, u64)>,
+    /// Ranges that a start told as lost.
+    lost: Vec<(u64, u64)>,
     /// The highest end of all.
     highest: u64,
 }
@@ -72,10 +74,18 @@ impl Ledger {
             self.commit(epoch, end);
             if on_disk {
                 let durable = self.durable.entry(epoch).or_default();
-                *durable = end.max(*durable);
+                // What a retry wrote before the power went was promised by no more than a memory epoch.
+                let beyond = self.lost.iter().filter(|(_, to)| *to > *durable);
+                let whole = beyond.map(|(from, _)| *from).min().unwrap_or(u64::MAX);
+                *durable = end.min(whole).max(*durable);
             }
             next = self.previous.get(&epoch).copied();
         }
+    }
+
+    /// A start told that this range is lost.
+    pub fn lost(&mut self, from: u64, to: u64) {
+        self.lost.push((from, to));
     }
 
     fn note_start(&mut self, batch: &Batch) {
@@ -99,6 +109,11 @@ impl Ledger {
 
     /// What a process journaled that died before it could publish it.
     pub fn found(&mut self, payload: &[u8]) {
+        let known =
+            |head: tickberry_wire::Head| self.batches.contains_key(&(head.epoch.get(), head.first_offset));
+        if peek(payload).is_ok_and(known) {
+            return;
+        }
         if let Ok(batch) = decode(payload)
             && !self.batches.contains_key(&(batch.epoch.get(), batch.first_offset))
         {

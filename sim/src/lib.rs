@@ -11,7 +11,7 @@
 //! - [`feed`]: trades, with all that is strange about them
 //! - [`gateway`], [`aggregator`]: processes on their hosts
 //! - [`network`], [`store`]: what is between and behind them
-//! - [`world`], [`events`]: time, messages and faults
+//! - [`world`], `following`, [`events`]: time, messages and faults
 //! - [`ledger`], [`verify`]: what was promised, and whether it was kept
 //! - [`run`]: a whole seed, and a shorter schedule where one fails
 //! - [`breaks`]: faults on purpose, which must be noticed
@@ -20,6 +20,7 @@ pub mod aggregator;
 pub mod breaks;
 pub mod events;
 pub mod feed;
+mod following;
 pub mod gateway;
 pub mod ledger;
 pub mod network;

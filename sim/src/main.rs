@@ -61,9 +61,6 @@ fn main() -> ExitCode {
     );
     let failures = failures.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     for failure in &failures {
-        if std::env::var_os("SIM_HISTORY").is_some() {
-            continue;
-        }
         let short = shrink(failure, Sabotage::None);
         println!("seed {}: {}", failure.seed, failure.broken);
         println!(

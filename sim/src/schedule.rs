@@ -112,7 +112,7 @@ fn event(settings: &Settings, crashes: u64, random: &mut Random) -> Event {
         _ if random.percent(3) => Kind::LargeFrame,
         _ => Kind::Frame,
     };
-    Event { kind, salt: random.next() }
+    Event { kind, salt: random.draw() }
 }
 
 fn pause(random: &mut Random) -> u64 {

@@ -52,10 +52,27 @@ impl Store {
         &self.rows
     }
 
-    /// Takes a batch, whole.
-    pub fn write(&mut self, batch: Rc<WriteBatch>) {
-        self.rows.apply(&batch);
-        self.commits.push(batch);
+    /// Takes a batch, whole; false where another writer is ahead and the history may be another. `known`: the cursor
+    /// this writer last read or wrote, as epoch and end.
+    ///
+    /// Within one epoch a batch that is behind the store's cursor is there already.
+    pub fn write(&mut self, batch: Rc<WriteBatch>, known: &mut Option<(u64, u64)>) -> bool {
+        let there = self.key().filter(|there| Some(*there) != *known);
+        let (epoch, stored) = (batch.cursor.epoch, batch.cursor.stored);
+        match there {
+            Some((same, ahead)) if ahead > stored => same == epoch || batch.rows() == 0,
+            _ => {
+                self.rows.apply(&batch);
+                self.commits.push(batch);
+                *known = Some((epoch, stored));
+                true
+            }
+        }
+    }
+
+    /// What tells one cursor from another.
+    pub fn key(&self) -> Option<(u64, u64)> {
+        self.rows.cursor.as_ref().map(|cursor| (cursor.epoch, cursor.stored))
     }
 
     /// The last so many commits are gone.

@@ -18,13 +18,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use tickberry_aggregator::book::Book;
 use tickberry_gateway::journal::Item;
 use tickberry_store::{MinuteRow, TradeRow};
-use tickberry_wire::{Batch, Body, Control, decode, is_plausible_time};
+use tickberry_wire::{Batch, Body, decode, is_plausible_time};
 
 use crate::ledger::Broken;
 use crate::store::Rows;
 use crate::world::World;
 
 /// When the faults were over.
+#[derive(Debug)]
 pub struct Calm {
     /// The journal's end then.
     pub offset: u64,
@@ -44,6 +45,15 @@ struct Final {
     items: Vec<Batch>,
 }
 
+/// A fold that read the final journal in one go.
+struct Undisturbed {
+    rows: Rows,
+    fingerprint: Vec<u8>,
+    /// Its watermark when the faults were over, and at the end.
+    watermark: Option<i64>,
+    at_end: Option<i64>,
+}
+
 impl World {
     /// Checks everything, once all is settled.
     ///
@@ -52,7 +62,7 @@ impl World {
     pub fn verify(&self, calm: &Calm) -> Result<(), Broken> {
         let journal = self.final_journal()?;
         self.promised(&journal)?;
-        let (rows, fingerprint, watermark) = self.undisturbed(&journal, calm.offset);
+        let Undisturbed { rows, fingerprint, watermark, at_end } = self.undisturbed(&journal, calm.offset);
         let stored = self.store.rows();
         if self.damage.is_none() {
             compare("trades", &rows.trades, &stored.trades)?;
@@ -76,7 +86,9 @@ impl World {
                 }
             }
             // Times that only records told which are lost may have moved one watermark and not the other.
-            if calm.watermarks.iter().all(|known| *known == watermark) {
+            let consumers = self.aggregators.iter().filter_map(|a| a.consumer.as_ref());
+            let at_end = consumers.map(|c| c.book().fold().watermark()).all(|known| known == at_end);
+            if at_end && calm.watermarks.iter().all(|known| *known == watermark) {
                 let touched = touched_before(calm.offset, &rows, stored);
                 // Gaps that only one of them was told of.
                 let gaps: Vec<_> = rows.gaps.symmetric_difference(&stored.gaps).collect();
@@ -157,13 +169,13 @@ impl World {
         Ok(())
     }
 
-    /// Rows and state of a fold that read the journal in one go, and its watermark at an offset.
-    fn undisturbed(&self, journal: &Final, offset: u64) -> (Rows, Vec<u8>, Option<i64>) {
+    /// What a fold comes to that reads the journal in one go.
+    fn undisturbed(&self, journal: &Final, offset: u64) -> Undisturbed {
         let (mut book, _) = Book::open(self.fold(), &self.source, None);
         let (mut rows, mut watermark) = (Rows::default(), None);
         // What the ring has given up since, as it was.
-        let mut earlier: Vec<&Batch> =
-            self.ledger.promised().filter(|batch| batch.end_offset() <= journal.first).collect();
+        let kept = |batch: &&Batch| self.damage.is_none() && batch.end_offset() <= journal.first;
+        let mut earlier: Vec<&Batch> = self.ledger.promised().filter(kept).collect();
         earlier.sort_unstable_by_key(|batch| batch.first_offset);
         for (i, batch) in earlier.into_iter().chain(&journal.items).enumerate() {
             book.deliver(batch.clone(), journal.committed);
@@ -179,17 +191,12 @@ impl World {
         if let Some(page) = book.turn_page(true).batch {
             rows.apply(&page);
         }
-        (rows, book.fold().fingerprint(), watermark)
-    }
-
-    /// Epoch starts and gaps of the final journal, for who looks for the reason of a difference.
-    pub fn history(&self) -> Vec<String> {
-        let Ok(journal) = self.final_journal() else { return Vec::new() };
-        let told = journal.items.iter().filter_map(|batch| match &batch.body {
-            Body::Control(Control::Tick) | Body::Trades(_) | Body::Commit => None,
-            body => Some(format!("{}: {} {body:?}", batch.first_offset, batch.epoch.get())),
-        });
-        told.collect()
+        Undisturbed {
+            rows,
+            fingerprint: book.fold().fingerprint(),
+            watermark,
+            at_end: book.fold().watermark(),
+        }
     }
 }
 

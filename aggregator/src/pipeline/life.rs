@@ -38,10 +38,9 @@ impl<'a> Life<'a> {
         cursor: Option<Cursor>,
         watermark: &'a retention::Watermark,
     ) -> Self {
-        let config = &pipeline.parts.config;
+        let fold = pipeline.parts.config.fold();
         let told = pipeline.inbox.link().told();
-        let (consumer, error) =
-            Consumer::new(config.fold(), &pipeline.source, cursor, told, Instant::now());
+        let (consumer, error) = Consumer::new(fold, &pipeline.source, cursor, told, Instant::now());
         if let Some(error) = error {
             tracing::warn!(source = %pipeline.source, "{error}");
         }

@@ -83,7 +83,7 @@ impl Space {
         let number = self.number();
         let size = config.segment_bytes;
         while self.bytes(shared, size) > config.ring_bytes && self.recycle_oldest(disk, shared) > 0 {}
-        while let Some(free) = self.free.pop() {
+        while let Some(free) = self.next_free() {
             if let Some(place) = self.reuse(disk, free, number, size)? {
                 return Ok(place);
             }
@@ -108,7 +108,7 @@ impl Space {
                         n => freed += n,
                     }
                     self.shrunk_in_vain = freed >= 2 * size;
-                    if let Some(free) = self.free.pop()
+                    if let Some(free) = self.next_free()
                         && let Some(place) = self.reuse(disk, free, number, size)?
                     {
                         return Ok(place);
@@ -117,6 +117,17 @@ impl Space {
                 Err(e) => return Err(e),
             }
         }
+    }
+
+    /// The free file to use next: the oldest segment that was given up, before all spares. What still has a segment's
+    /// name is history again after a crash, and history must not have a hole.
+    fn next_free(&mut self) -> Option<FileName> {
+        let oldest = |name: &FileName| match name {
+            FileName::Segment(number) => (0, *number),
+            FileName::Sealed(number) | FileName::Spare(number) | FileName::New(number) => (1, *number),
+        };
+        let (place, _) = self.free.iter().enumerate().min_by_key(|(_, name)| oldest(name))?;
+        Some(self.free.remove(place))
     }
 
     /// What the ring will take when one more segment has begun.

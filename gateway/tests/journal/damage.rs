@@ -224,3 +224,30 @@ fn a_flipped_byte_in_a_sealed_segment_costs_one_block() {
     }
     assert!(damaging > 80, "only {damaging} flips met data");
 }
+
+#[test]
+fn what_was_cut_does_not_come_back_when_the_ring_has_gone_over_its_successors() {
+    let disk = ModelDisk::new(1);
+    let (mut journal, _) = open(Arc::new(disk.clone()), 1);
+    let mut written = Written::default();
+    // Four segments that nothing has made durable, with a hole at their beginning.
+    for _ in 0..80 {
+        written.append(&mut journal, 2_000).unwrap();
+    }
+    let uncommitted = disk.names().len();
+    assert!(uncommitted >= 4, "{uncommitted} segments");
+    drop(journal);
+    disk.kill_process();
+    assert!(disk.flip("segment-0000000000", 8192 + 100, 1) && disk.flip("segment-0000000000", 4096 + 100, 1));
+    let (journal, opened) = open(Arc::new(disk.clone()), 2);
+    assert!(opened.torn);
+    let segments = |disk: &ModelDisk| disk.names().iter().filter(|n| n.starts_with("segment-")).count();
+    assert!(segments(&disk) <= 2, "a segment that was cut keeps no name: {:?}", disk.names());
+    drop(journal);
+    // Many lives: each takes a segment, and the ring goes round.
+    for life in 3..12 {
+        disk.kill_process();
+        let (_, opened) = open(Arc::new(disk.clone()), life);
+        assert!(opened.lost.is_empty(), "{:?}", opened.lost);
+    }
+}

@@ -184,6 +184,28 @@ fn a_journal_that_ends_before_the_cursor_is_another_one() {
 }
 
 #[test]
+fn a_cursor_beyond_the_journals_end_is_noticed_although_it_reads_again_from_before() {
+    // What the store holds was committed in a memory epoch, or on a disk that lied, and is gone.
+    let mut world = World::new();
+    for _ in 0..4 {
+        world.trades(2);
+    }
+    world.flush();
+    world.bus.clear();
+    for ring_went_on in [false, true] {
+        if ring_went_on {
+            world.overwrite(2);
+        }
+        world.reader = Reader::new(Some(0), Some((50, Epoch::new(1, 1))), world.now);
+        world.taken = super::world::Taken::default();
+        world.pass(0);
+        world.drain();
+        assert_eq!(world.taken.breaks, 1, "{ring_went_on}");
+        assert_eq!(world.taken.end, 9, "{ring_went_on}");
+    }
+}
+
+#[test]
 fn pauses_grow_to_a_bound_and_begin_anew_after_success() {
     let mut now = Instant::now();
     let mut reader = Reader::new(Some(0), None, now);

@@ -250,6 +250,18 @@ fn after_a_broken_history_the_windows_stay_as_they_were_told() {
 }
 
 #[test]
+fn after_a_broken_history_what_is_read_again_is_not_counted_twice() {
+    const AHEAD: i64 = NOON + 120 * MINUTE;
+    let mut journal = Journal::new();
+    journal.epoch(1).at(0, NOON).at(1, NOON).at(2, AHEAD).at(3, NOON + 5000);
+    let mut fold = journal.fold();
+    fold.break_history(0);
+    journal.batches.iter().for_each(|batch| fold.apply_batch(batch));
+    let ahead = fold.minutes().find(|m| m.start_ms == AHEAD).unwrap();
+    assert_eq!(ahead.trade_count, 1);
+}
+
+#[test]
 fn a_cursor_that_cannot_be_used_still_says_where_to_go_on() {
     let mut fold = Fold::starting_at(CONFIG, 100);
     let mut journal = Journal::new();
