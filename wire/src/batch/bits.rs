@@ -59,32 +59,26 @@ pub(super) const MEANT: u32 = 57;
 pub(super) struct BitReader<'a> {
     bytes: &'a [u8],
     /// Bits before what is left.
-    pub(super) at: usize,
+    pub(super) at: u32,
 }
 
 impl<'a> BitReader<'a> {
-    /// Reads from the first bit on.
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+    /// Reads from byte `start` on.
+    pub(super) fn new(bytes: &'a [u8], start: u32) -> Self {
+        Self { bytes, at: 8 * start }
     }
 
     /// The next bits, [`MEANT`] at least.
     #[inline(always)]
     pub(super) fn word(&self) -> u64 {
-        let start = self.at >> 3;
-        // Written like this it is one comparison.
-        let word = match self.bytes.get(start..start + 8).and_then(<[u8]>::first_chunk) {
-            Some(eight) => u64::from_le_bytes(*eight),
-            None => word(self.bytes.get(start..).unwrap_or_default()),
-        };
-        word >> (self.at & 7)
+        word(self.bytes, self.at >> 3) >> (self.at & 7)
     }
 
     /// Takes `count` bits, at most [`MEANT`].
     #[inline(always)]
     pub(super) fn take(&mut self, count: u32) -> u64 {
-        let bits = self.word() & mask(count);
-        self.at += count as usize;
+        let bits = self.word() & ((1 << count) - 1);
+        self.at += count;
         bits
     }
 
@@ -100,11 +94,6 @@ impl<'a> BitReader<'a> {
             *last = self.take(width) as u16;
         }
     }
-}
-
-/// So many ones.
-const fn mask(width: u32) -> u64 {
-    if width >= u64::BITS { u64::MAX } else { (1 << width) - 1 }
 }
 
 /// How wide the numbers of a batch are.
@@ -156,12 +145,13 @@ impl Widths {
     }
 
     /// Bits of the widest trade there can be.
+    #[inline(always)]
     pub(super) fn most(&self) -> u32 {
         self.time + self.price + self.volume[0].max(self.volume[1])
     }
 }
 
-/// One number of each trade: its masks and widths without and with its bit.
+/// One number of each trade: its widths and masks without and with its selector.
 #[derive(Clone, Copy)]
 pub(super) struct Column {
     masks: [u64; 2],
@@ -169,22 +159,20 @@ pub(super) struct Column {
 }
 
 impl Column {
+    /// For widths of at most [`MEANT`].
+    #[inline(always)]
     pub(super) fn new(widths: [u32; 2]) -> Self {
-        Self { masks: widths.map(mask), widths }
+        Self { masks: widths.map(|width| 1u64.wrapping_shl(width) - 1), widths }
     }
 
     /// Takes a number off the low end of a word that holds all of it.
     #[inline(always)]
-    pub(super) fn take(&self, bit: usize, word: &mut u64, taken: &mut usize) -> u64 {
-        let value = *word & self.masks[bit & 1];
-        *word >>= self.widths[bit & 1];
-        *taken += self.widths[bit & 1] as usize;
+    pub(super) fn take(&self, selector: u64, word: &mut u64, taken: &mut u32) -> u64 {
+        let which = (selector & 1) as usize;
+        let value = *word & self.masks[which];
+        *word = word.wrapping_shr(self.widths[which]);
+        *taken += self.widths[which];
         value
-    }
-
-    /// The same for numbers of any width.
-    pub(super) fn take_long(&self, bit: usize, bits: &mut BitReader<'_>) -> u64 {
-        bits.take_long(self.widths[bit & 1])
     }
 }
 

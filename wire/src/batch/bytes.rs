@@ -13,16 +13,22 @@ pub(super) const BYTES: [u64; 9] = {
     masks
 };
 
-/// The first eight bytes, the first lowest; zeros behind the end.
+/// The eight bytes from `at` on, the first lowest; zeros behind the end.
 #[inline(always)]
-pub(super) fn word(bytes: &[u8]) -> u64 {
-    bytes.first_chunk().map_or_else(|| word_of_few(bytes), |eight| u64::from_le_bytes(*eight))
+pub(super) fn word(bytes: &[u8], at: u32) -> u64 {
+    let start = at as usize;
+    // With a start of 32 bits this is one comparison.
+    match bytes.get(start..start + 8).and_then(<[u8]>::first_chunk) {
+        Some(eight) => u64::from_le_bytes(*eight),
+        None => word_at_end(bytes, start),
+    }
 }
 
 #[cold]
 #[inline(never)]
-fn word_of_few(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+fn word_at_end(bytes: &[u8], start: usize) -> u64 {
+    let rest = bytes.get(start..).unwrap_or_default();
+    rest.iter().take(8).rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
 /// How many bytes a number needs, one at least.
@@ -30,37 +36,44 @@ pub(super) fn byte_len(value: u64) -> usize {
     (u64::BITS - (value | 1).leading_zeros()).div_ceil(8) as usize
 }
 
-/// What is left of a batch. Beyond the content's end it reads nonsense, and [`Cursor::check`] tells.
+/// A place in a batch. Beyond the content's end it reads nonsense, and [`Cursor::check`] tells.
 #[derive(Clone, Copy)]
 pub(super) struct Cursor<'a> {
-    /// With the checksum: it saves the reader from looking out for the end.
-    pub(super) rest: &'a [u8],
+    /// All of it: the checksum saves the reader from looking out for the content's end.
+    pub(super) bytes: &'a [u8],
+    /// Bytes before what is left; never more than a few hundred beyond the end, as each reader checks.
+    pub(super) at: u32,
 }
 
 impl<'a> Cursor<'a> {
+    /// The next eight bytes, the first lowest.
+    #[inline(always)]
+    pub(super) fn word(&self) -> u64 {
+        word(self.bytes, self.at)
+    }
+
     /// Takes a number of so many bytes, 8 at most.
     #[inline(always)]
     pub(super) fn take(&mut self, bytes: usize) -> u64 {
-        let value = word(self.rest) & BYTES[bytes];
-        self.skip(bytes);
+        let value = self.word() & BYTES[bytes];
+        self.at += bytes as u32;
         value
-    }
-
-    /// Takes so many bytes without a look.
-    #[inline(always)]
-    pub(super) fn skip(&mut self, bytes: usize) {
-        self.rest = self.rest.get(bytes..).unwrap_or_default();
     }
 
     /// Whether what was taken so far was there.
     #[inline(always)]
     pub(super) fn check(&self, what: &'static str) -> Result<(), DecodeError> {
-        if self.rest.len() < CHECKSUM { Err(DecodeError::Short(what)) } else { Ok(()) }
+        if self.at as usize > self.end() { Err(DecodeError::Short(what)) } else { Ok(()) }
+    }
+
+    /// Where the content ends.
+    #[inline(always)]
+    pub(super) fn end(&self) -> usize {
+        self.bytes.len() - CHECKSUM
     }
 
     /// What is left without the checksum.
-    #[inline(always)]
     pub(super) fn content(&self) -> &'a [u8] {
-        self.rest.split_last_chunk::<CHECKSUM>().map_or(&[], |(content, _)| content)
+        self.bytes.get(self.at as usize..self.end()).unwrap_or_default()
     }
 }

@@ -16,7 +16,7 @@
 //! A time is the difference to the trade before, a price the zigzag difference to the group's price before.
 
 use super::Head;
-use super::bytes::word;
+use super::bytes::{BYTES, word};
 use crate::record::Epoch;
 use crate::{Conditions, Decimal, Symbol};
 
@@ -59,8 +59,18 @@ impl Group {
             volume_scale: 0,
             last_price: 0,
             coded: coded.to_vec(),
-            coded_word: word(coded),
+            coded_word: word(coded, 0),
         }
+    }
+
+    /// Whether its bytes in the last batch were `length` of these, of which the first ones are `first`.
+    #[inline(always)]
+    pub(super) fn is_coded_as(&self, first: u64, length: usize, bytes: &[u8]) -> bool {
+        self.coded.len() == length
+            && match BYTES.get(length) {
+                Some(mask) => self.coded_word == first & mask,
+                None => self.coded == bytes[..length],
+            }
     }
 
     /// Whether each number of a kind has a scale of its own; else it is the same for all rows of the group.

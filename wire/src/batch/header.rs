@@ -70,9 +70,6 @@ pub(super) const CONDITIONS: u8 = 1 << 5;
 pub(super) const SHORT_SCALES: u8 = 1 << 6;
 const UNUSED: u8 = 1 << 7;
 
-/// Uncommitted records are written in so many bytes, by two bits of the lengths.
-const UNCOMMITTED_BYTES: [usize; 4] = [1, 2, 4, 8];
-
 /// Appends version byte and header; `flags` holds the kind and the kind's own flags.
 pub(super) fn write(head: &Head, flags: u8, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     // Small where `committed` is large.
@@ -88,13 +85,14 @@ pub(super) fn write(head: &Head, flags: u8, out: &mut Vec<u8>) -> Result<(), Enc
         Some(_) => ANCHOR_FOLLOWS,
     };
     let (offset_bytes, elapsed_bytes) = (byte_len(head.first_offset), byte_len(head.elapsed_ms));
-    let uncommitted_code =
-        UNCOMMITTED_BYTES.iter().position(|bytes| byte_len(uncommitted) <= *bytes).unwrap_or(3);
+    // 1, 2, 4 or 8.
+    let uncommitted_bytes = byte_len(uncommitted).next_power_of_two();
     out.push(VERSION);
     put_bytes(u64::from(flags | anchor_flag) | head.epoch.get() << 8, 8, out);
-    out.push(((offset_bytes - 1) | (elapsed_bytes - 1) << 3 | uncommitted_code << 6) as u8);
+    let lengths = (offset_bytes - 1) | (elapsed_bytes - 1) << 3 | (uncommitted_bytes.ilog2() as usize) << 6;
+    out.push(lengths as u8);
     put_bytes(head.first_offset, offset_bytes, out);
-    put_bytes(uncommitted, UNCOMMITTED_BYTES[uncommitted_code], out);
+    put_bytes(uncommitted, uncommitted_bytes, out);
     put_bytes(head.elapsed_ms, elapsed_bytes, out);
     if let Some(shift) = shift.filter(|shift| *shift != 0) {
         put(&shift, out);
@@ -109,7 +107,7 @@ pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<(Head, u8), DecodeError> {
     let (flags, raw_epoch) = (first as u8, first >> 8);
     let lengths = cursor.take(1) as usize;
     let first_offset = cursor.take((lengths & 7) + 1);
-    let uncommitted = cursor.take(UNCOMMITTED_BYTES[lengths >> 6 & 3]);
+    let uncommitted = cursor.take(1 << (lengths >> 6 & 3));
     let elapsed_ms = cursor.take((lengths >> 3 & 7) + 1);
     cursor.check("header")?;
     if flags & UNUSED != 0 {
@@ -154,6 +152,6 @@ pub(super) fn take<'a, T: Deserialize<'a>>(
         postcard::Error::DeserializeUnexpectedEnd => DecodeError::Short(what),
         _ => DecodeError::Corrupt(what),
     })?;
-    cursor.skip(cursor.content().len() - rest.len());
+    cursor.at = (cursor.end() - rest.len()) as u32;
     Ok(value)
 }

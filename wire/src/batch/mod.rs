@@ -22,6 +22,7 @@ mod header;
 mod symbol_text;
 #[cfg(test)]
 mod tests;
+mod unpack;
 
 pub use columns::{Columns, Group, Precision, Row};
 pub use decode::{decode, decode_columns, peek};
