@@ -7,10 +7,10 @@ use bytes::Bytes;
 use tickberry_wire::{Epoch, GapReason};
 use tokio::sync::watch;
 
+use super::block::Block;
 use super::format::FrameHead;
 use super::index::{JournalState, Located, SegmentBody, Shared, lock};
 use super::scan::{Frame, Frames};
-use super::seal::Block;
 use super::stats::Stats;
 
 /// A handle to read with; cheap to clone.
@@ -148,7 +148,8 @@ struct Open {
 
 enum Found {
     File(Frame),
-    Sealed(FrameHead, usize),
+    /// The block's last batch.
+    Sealed(FrameHead),
     Memory(FrameHead, Bytes),
 }
 
@@ -156,7 +157,7 @@ impl Found {
     fn head(&self) -> FrameHead {
         match self {
             Self::File(frame) => frame.head,
-            Self::Sealed(head, _) | Self::Memory(head, _) => *head,
+            Self::Sealed(head) | Self::Memory(head, _) => *head,
         }
     }
 }
@@ -184,9 +185,7 @@ impl Batches {
                 Some(frames) => frames.payload(&frame),
                 None => &[],
             },
-            Found::Sealed(head, start) => {
-                self.open.as_ref().map_or(&[][..], |open| open.block.payload(start, head.len))
-            }
+            Found::Sealed(_) => self.open.as_ref().map_or(&[][..], |open| open.block.payload()),
             Found::Memory(_, payload) => {
                 self.held = payload;
                 &self.held
@@ -288,13 +287,13 @@ impl Open {
     fn next_sealed(&mut self) -> Option<Found> {
         let mut expected = self.expected;
         loop {
-            if let Some((head, start)) = self.block.next() {
-                return Some(Found::Sealed(head, start));
+            if let Some(head) = self.block.advance() {
+                return Some(Found::Sealed(head));
             }
             let frames = self.frames.as_mut()?;
             let frame = frames.next(expected)?;
             expected = frame.head.end();
-            self.block = Block::unpack(frame.head.first, frames.payload(&frame)).unwrap_or_default();
+            self.block.unpack(self.located.segment.epoch, frame.head.first, frames.payload(&frame));
         }
     }
 
