@@ -142,6 +142,8 @@ struct Open {
     frames: Option<Frames>,
     /// The block of a sealed segment that is being walked.
     block: Block,
+    /// Offset after the last block that was found.
+    block_end: u64,
     /// Found after a hole, which is told first.
     pending: Option<Found>,
 }
@@ -205,7 +207,7 @@ impl Batches {
                 self.next = self.next.max(limit);
                 continue;
             }
-            let found = open.next_frame().filter(|found| found.head().first < limit);
+            let found = open.next_frame(self.next).filter(|found| found.head().first < limit);
             let first = found.as_ref().map_or(limit, |found| found.head().first);
             if first > open.expected {
                 if open.located.segment.is_retired() {
@@ -254,7 +256,7 @@ impl Batches {
             }
             SegmentBody::Memory(_) => (self.next, None),
         };
-        Ok(Open { expected, frames, located, block: Block::default(), pending: None })
+        Ok(Open { expected, frames, located, block: Block::default(), block_end: expected, pending: None })
     }
 
     fn count_lost(&self, records: u64, reason: GapReason) {
@@ -271,29 +273,32 @@ enum Step {
 }
 
 impl Open {
-    fn next_frame(&mut self) -> Option<Found> {
+    /// What comes next; of a sealed segment only what reaches beyond `from`.
+    fn next_frame(&mut self, from: u64) -> Option<Found> {
         if let Some(pending) = self.pending.take() {
             return Some(pending);
         }
         match &self.located.segment.body {
             SegmentBody::File(_) => self.frames.as_mut()?.next(self.expected).map(Found::File),
-            SegmentBody::Sealed(_) => self.next_sealed(),
+            SegmentBody::Sealed(_) => self.next_sealed(from),
             SegmentBody::Memory(frames) => {
                 lock(frames).at(self.expected).map(|(head, payload)| Found::Memory(head, payload))
             }
         }
     }
 
-    fn next_sealed(&mut self) -> Option<Found> {
-        let mut expected = self.expected;
+    fn next_sealed(&mut self, from: u64) -> Option<Found> {
         loop {
-            if let Some(head) = self.block.advance() {
+            if let Some(head) = self.block.advance(from) {
                 return Some(Found::Sealed(head));
             }
             let frames = self.frames.as_mut()?;
-            let frame = frames.next(expected)?;
-            expected = frame.head.end();
-            self.block.unpack(self.located.segment.epoch, frame.head.first, frames.payload(&frame));
+            let frame = frames.next(self.block_end)?;
+            self.block_end = frame.head.end();
+            if self.block_end > from {
+                let epoch = self.located.segment.epoch;
+                self.block.unpack(epoch, frame.head.first, frames.payload(&frame));
+            }
         }
     }
 

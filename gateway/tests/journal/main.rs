@@ -8,4 +8,6 @@ mod damage;
 mod faults;
 mod http;
 mod killed;
+mod recorded;
+mod sealed;
 mod support;

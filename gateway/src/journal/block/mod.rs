@@ -100,7 +100,7 @@ fn different(epoch: u64, first: u64, batches: &[Entry<'_>], packed: &[u8]) -> Ve
     let mut block = Block::default();
     block.unpack(epoch, first, packed);
     let mut same = |(count, payload): Entry<'_>| {
-        block.advance().is_some_and(|head| head.count == count) && block.payload() == payload
+        block.advance(first).is_some_and(|head| head.count == count) && block.payload() == payload
     };
     // Behind one that cannot be read nothing can, and so they are all named.
     batches.iter().enumerate().filter(|(_, batch)| !same(**batch)).map(|(index, _)| index).collect()

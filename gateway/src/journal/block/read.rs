@@ -98,21 +98,34 @@ impl Block {
         Some(())
     }
 
-    /// Makes the next batch, and tells its fields; its bytes are then [`Block::payload`]. `None` at the end.
-    pub(in crate::journal) fn advance(&mut self) -> Option<FrameHead> {
-        self.payload.clear();
-        let shape = self.take(SHAPES)?;
-        let first = self.next;
-        let count = if shape % 2 == 1 {
-            let count = u32::try_from(self.take(SHAPES)?).ok()?;
-            self.payload.extend_from_slice(self.columns[RAW].take_bytes(&self.bytes, shape / 2)?);
-            count
-        } else {
-            self.batch(shape / 2)?;
-            (shape / 2) as u32
-        };
-        self.next = first.checked_add(u64::from(count))?;
-        Some(FrameHead { len: self.payload.len() as u32, count, first, committed: 0 })
+    /// Makes the next batch that reaches beyond `from`, and tells its fields; its bytes are then [`Block::payload`].
+    /// `None` at the end.
+    pub(in crate::journal) fn advance(&mut self, from: u64) -> Option<FrameHead> {
+        loop {
+            let shape = self.take(SHAPES)?;
+            let (kept, size) = (shape % 2 == 1, shape / 2);
+            let count = if kept { self.take(SHAPES)? } else { size };
+            let (first, count) = (self.next, u32::try_from(count).ok()?);
+            let end = first.checked_add(u64::from(count))?;
+            let wanted = end > from;
+            self.payload.clear();
+            if kept {
+                let bytes = self.columns[RAW].take_bytes(&self.bytes, size)?;
+                self.payload.extend_from_slice(bytes);
+            } else {
+                let batch = self.batch(size)?;
+                if wanted {
+                    encode(&batch, &mut self.payload).ok()?;
+                }
+                if let Body::Trades(trades) = batch.body {
+                    self.trades = trades;
+                }
+            }
+            self.next = end;
+            if wanted {
+                return Some(FrameHead { len: self.payload.len() as u32, count, first, committed: 0 });
+            }
+        }
     }
 
     /// The batch that was made last.
@@ -120,7 +133,7 @@ impl Block {
         &self.payload
     }
 
-    fn batch(&mut self, count: u64) -> Option<()> {
+    fn batch(&mut self, count: u64) -> Option<Batch> {
         self.last.elapsed_ms = self.last.elapsed_ms.wrapping_add_signed(unzigzag(self.take(ELAPSED)?));
         self.last.committed = self.last.committed.wrapping_add_signed(unzigzag(self.take(COMMITTED)?));
         let anchor_ms = self.take(ANCHORS)?.checked_sub(1).map(|difference| {
@@ -132,19 +145,14 @@ impl Block {
         for _ in 0..count {
             trades.push(self.trade()?);
         }
-        let batch = Batch {
+        Some(Batch {
             epoch: self.epoch?,
             first_offset: self.next,
             committed: self.last.committed,
             elapsed_ms: self.last.elapsed_ms,
             anchor_ms,
             body: Body::Trades(trades),
-        };
-        encode(&batch, &mut self.payload).ok()?;
-        if let Body::Trades(trades) = batch.body {
-            self.trades = trades;
-        }
-        Some(())
+        })
     }
 
     fn trade(&mut self) -> Option<Trade> {

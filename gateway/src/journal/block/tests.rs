@@ -106,9 +106,17 @@ fn packed(first: u64, batches: &[(u32, Vec<u8>)]) -> Vec<u8> {
     pack(EPOCH.get(), first, &entries).unwrap()
 }
 
+/// How many bytes of batches are in it as they were.
+fn kept(packed: &[u8]) -> u64 {
+    let columns = zstd::bulk::decompress(packed, MAX_UNPACKED).unwrap();
+    let mut lengths = column::Cursor { at: 0, end: columns.len() };
+    lengths.take(&columns).unwrap();
+    lengths.take(&columns).unwrap()
+}
+
 fn unpacked(block: &mut Block, first: u64, bytes: &[u8]) -> Vec<(FrameHead, Vec<u8>)> {
     block.unpack(EPOCH.get(), first, bytes);
-    std::iter::from_fn(|| block.advance().map(|head| (head, block.payload().to_vec()))).collect()
+    std::iter::from_fn(|| block.advance(first).map(|head| (head, block.payload().to_vec()))).collect()
 }
 
 proptest! {
@@ -117,12 +125,19 @@ proptest! {
         first in 100u64..1 << 60,
         made in prop::collection::vec(made(), 1..40),
         before in prop::collection::vec(made(), 1..10),
+        skip in any::<prop::sample::Index>(),
     ) {
         let mut block = Block::default();
         // What another block has left in the buffers changes nothing.
         unpacked(&mut block, 100, &packed(100, &entries(100, &before)));
         let batches = entries(first, &made);
-        let read = unpacked(&mut block, first, &packed(first, &batches));
+        let bytes = packed(first, &batches);
+        let other = |(made, entry): &(&(Made, u64, u64, Option<i64>), &(u32, Vec<u8>))| match made.0 {
+            Made::Trades(_) => 0,
+            _ => entry.1.len() as u64,
+        };
+        prop_assert_eq!(kept(&bytes), made.iter().zip(&batches).map(|pair| other(&pair)).sum::<u64>());
+        let read = unpacked(&mut block, first, &bytes);
         prop_assert_eq!(read.len(), batches.len());
         let mut next = first;
         for ((head, payload), (count, bytes)) in read.iter().zip(&batches) {
@@ -130,6 +145,13 @@ proptest! {
             prop_assert_eq!(payload, bytes);
             next = head.end();
         }
+        // From any offset the same, without what lies before it.
+        let from = first + skip.index((next - first) as usize) as u64;
+        block.unpack(EPOCH.get(), first, &bytes);
+        let rest: Vec<_> =
+            std::iter::from_fn(|| block.advance(from).map(|head| (head, block.payload().to_vec()))).collect();
+        let wanted: Vec<_> = read.into_iter().filter(|(head, _)| head.end() > from).collect();
+        prop_assert_eq!(rest, wanted);
     }
 
     #[test]

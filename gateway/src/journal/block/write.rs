@@ -95,6 +95,7 @@ impl Writer {
             symbols.put(series.price.code());
             symbols.put(series.volume.code());
         }
+        writer.symbol = 0;
         writer
     }
 
