@@ -19,6 +19,7 @@
 mod block;
 mod config;
 mod disk;
+mod epoch;
 mod file;
 mod format;
 mod index;

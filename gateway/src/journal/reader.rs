@@ -23,7 +23,9 @@ pub struct Reader {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     /// The ring has given the space to newer records.
-    #[error("offset {from} is gone: the journal now begins at {first}; read from there")]
+    #[error(
+        "offsets {from} to {first} are gone: the ring has given their space to newer records; read from {first}"
+    )]
     Gone {
         /// The offset asked for.
         from: u64,

@@ -7,6 +7,7 @@ mod crashes;
 mod damage;
 mod faults;
 mod http;
+mod identity;
 mod killed;
 mod recorded;
 mod sealed;
