@@ -2,6 +2,7 @@
 //! there and waits for the answer, one batch a source at a time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tickberry_store::{Cursor, ErrorKind, Retained, StoreError, StoreWriter, WriteBatch};
 use tokio::sync::{mpsc, oneshot};
@@ -12,8 +13,16 @@ pub type Opener = Box<dyn Fn() -> Result<Box<dyn StoreWriter>, StoreError> + Sen
 /// Jobs that wait for the thread. Each source has at most one under way, so this is a bound on sources, too.
 const WAITING: usize = 32;
 
+/// What a store says when it is asked.
+pub(crate) struct Held {
+    /// One cursor a source.
+    pub(crate) cursors: Vec<Cursor>,
+    /// See [`StoreWriter::settle`].
+    pub(crate) settle: Duration,
+}
+
 enum Job {
-    Cursors(oneshot::Sender<Result<Vec<Cursor>, StoreError>>),
+    Ask(oneshot::Sender<Result<Held, StoreError>>),
     Write(WriteBatch, oneshot::Sender<Result<(), StoreError>>),
     Retain(Arc<str>, i64, oneshot::Sender<Result<Retained, StoreError>>),
 }
@@ -37,10 +46,10 @@ impl Writer {
         Ok(Self { jobs })
     }
 
-    /// The cursors the store holds.
-    pub(crate) async fn cursors(&self) -> Result<Vec<Cursor>, StoreError> {
+    /// The cursors the store holds, and how far they can be relied on.
+    pub(crate) async fn ask(&self) -> Result<Held, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Job::Cursors(reply)).await;
+        self.send(Job::Ask(reply)).await;
         answer.await.expect("the thread answers each job, or the process is ending")
     }
 
@@ -75,7 +84,9 @@ impl Thread {
         // A receiver that is gone (its pipeline ended) wants no answer: hence `.ok()`.
         while let Some(job) = jobs.blocking_recv() {
             match job {
-                Job::Cursors(reply) => reply.send(self.with(|s| s.cursors())).ok(),
+                Job::Ask(reply) => {
+                    reply.send(self.with(|s| Ok(Held { cursors: s.cursors()?, settle: s.settle() }))).ok()
+                }
                 Job::Write(batch, reply) => reply.send(self.with(|s| s.write(&batch))).ok(),
                 Job::Retain(source, at, reply) => reply.send(self.with(|s| s.retain(&source, at))).ok(),
             };

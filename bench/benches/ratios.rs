@@ -138,7 +138,7 @@ fn epoch_start(batches: &[Batch]) -> Option<Batch> {
 }
 
 fn batches(frames: &[&[Trade]]) -> Vec<Batch> {
-    let epoch = Epoch::new(1_723_150_000, 0x9_3c5a);
+    let epoch = Epoch::new(1_721_000_000, 0x9_3c5a);
     let mut first_offset = 60_000_000;
     let one = |frame: &&[Trade]| {
         let time_ms = frame[0].time_ms;

@@ -25,11 +25,13 @@ pub struct Fetch {
     pipe: Bytes,
     /// Of which life of the gateway.
     pub life: u64,
+    /// When it was asked for: the answer begins later, so that asking again and again takes time.
+    pub asked_at: u64,
 }
 
 impl Fetch {
     /// Asks a journal.
-    pub fn begin(reader: &Reader, from: u64, life: u64) -> Self {
+    pub fn begin(reader: &Reader, from: u64, life: u64, asked_at: u64) -> Self {
         let state = reader.state();
         let (batches, first) = match reader.read(from, None) {
             Ok(batches) => {
@@ -40,7 +42,7 @@ impl Fetch {
             Err(ReadError::Ahead { head, .. }) => (None, Fetched::Beyond(head)),
             Err(ReadError::Disk { .. }) => (None, Fetched::Failed("503".into())),
         };
-        Self { batches, first: Some(first), frames: Frames::default(), pipe: Bytes::new(), life }
+        Self { batches, first: Some(first), frames: Frames::default(), pipe: Bytes::new(), life, asked_at }
     }
 
     /// The next item; `None` when nothing has arrived. `alive`: the other end still sends.
@@ -135,9 +137,10 @@ impl Aggregator {
         config: FoldConfig,
         source: &Source,
         cursor: Option<Cursor>,
+        settle: Duration,
         at: Instant,
     ) -> Result<(), String> {
-        let (consumer, error) = Consumer::new(config, source, cursor, self.told, at);
+        let (consumer, error) = Consumer::new(config, source, cursor, settle, self.told, at);
         self.consumer = Some(consumer);
         (self.fetch, self.writing, self.ask_at) = (None, None, None);
         self.actions.clear();
@@ -184,7 +187,7 @@ impl Aggregator {
         self.writing = None;
         let Some(consumer) = &mut self.consumer else { return };
         if ok {
-            consumer.written(&mut self.actions);
+            consumer.written(at, &mut self.actions);
         } else {
             consumer.write_failed(Duration::from_millis(random.within(250, 3_000)), at);
         }

@@ -1,5 +1,7 @@
 //! Breaks on purpose, between the parts: each must be noticed, or the simulation proves nothing.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tickberry_store::WriteBatch;
 use tickberry_wire::{Batch, Body, Control, Epoch, decode, encode};
@@ -22,12 +24,19 @@ pub enum Sabotage {
     EpochReused,
     /// A minute's count is one off now and then.
     MiscountedMinute,
+    /// What the store has acknowledged counts at once, although it may still vanish.
+    NothingSettles,
 }
 
 impl Sabotage {
     /// The epoch that is told.
     pub fn epoch(self, epoch: Epoch) -> Epoch {
         if self == Self::EpochReused { Epoch::new(1, 1) } else { epoch }
+    }
+
+    /// How long an acknowledged batch is said to take.
+    pub fn settle(self, settle: Duration) -> Duration {
+        if self == Self::NothingSettles { Duration::ZERO } else { settle }
     }
 
     /// What is published.

@@ -42,6 +42,7 @@ impl World {
             Kind::CutGateway(operations) => self.gateway.disk.cut_power_after(operations),
             Kind::KillAggregator(i) => self.kill_aggregator(i, &mut random)?,
             Kind::CutStore(commits) => self.cut_store(commits, &mut random)?,
+            Kind::RestartStore => self.restart_store(&mut random),
             Kind::RestoreStore => {
                 let commits = random.below(self.store.commits() + 1);
                 self.cut_store(commits, &mut random)?;
@@ -164,6 +165,7 @@ impl World {
         // What was handed to the store may have got there: nobody hears.
         if let Some(writing) = self.aggregators[i].writing.take()
             && !writing.done
+            && writing.applied
             && random.percent(50)
         {
             self.store_takes(i, writing.batch)?;
@@ -180,6 +182,15 @@ impl World {
         self.crashes += 1;
         self.store.forget(commits);
         Ok(())
+    }
+
+    /// The store's process dies and is there again; connections to it break.
+    fn restart_store(&mut self, random: &mut Random) {
+        self.crashes += 1;
+        self.store.restart(self.now, random);
+        for writing in self.aggregators.iter_mut().filter_map(|a| a.writing.as_mut()) {
+            writing.ok = false;
+        }
     }
 
     fn restart_broker(&mut self, random: &mut Random) {
@@ -243,6 +254,6 @@ impl World {
             let (stored, highest) = (batch.cursor.stored, self.ledger.highest());
             return Err(format!("the cursor is at {stored}, committed is {highest}"));
         }
-        Ok(self.store.write(batch, &mut self.aggregators[i].known))
+        Ok(self.store.write(batch, &mut self.aggregators[i].known, self.now))
     }
 }

@@ -51,9 +51,11 @@ impl World {
             self.aggregators[i].ask_at = Some(now + random.within(250, 3_000));
             return Ok(());
         }
+        self.store.take_restarted();
         let cursor = self.store.rows().cursor.clone();
         self.aggregators[i].known = self.store.key();
-        self.aggregators[i].begin(config, &self.source, cursor, at)
+        let settle = self.sabotage.settle(self.store.settle());
+        self.aggregators[i].begin(config, &self.source, cursor, settle, at)
     }
 
     /// The connection to the broker is made.
@@ -71,7 +73,7 @@ impl World {
     }
 
     fn read_journal(&mut self, i: usize, random: &mut Random) -> Result<(), Broken> {
-        let at = self.at();
+        let (now, at) = (self.now, self.at());
         let most = if random.percent(30) { random.within(1, 40) } else { MOST_ITEMS };
         for _ in 0..most {
             let (life, reach, up) = (self.life, self.reach, self.gateway.is_up());
@@ -79,7 +81,7 @@ impl World {
             if !aggregator.consumer.as_ref().is_some_and(|c| c.wants_journal()) {
                 return Ok(());
             }
-            let Some(fetch) = &mut aggregator.fetch else { return Ok(()) };
+            let Some(fetch) = aggregator.fetch.as_mut().filter(|f| f.asked_at < now) else { return Ok(()) };
             let alive = up && reach && fetch.life == life;
             let Some(item) = fetch.next(alive, random) else { return Ok(()) };
             let item = match item {
@@ -103,19 +105,20 @@ impl World {
                     let reader = self.gateway.reader().filter(|_| self.reach);
                     let aggregator = &mut self.aggregators[i];
                     match reader {
-                        Some(reader) => aggregator.fetch = Some(Fetch::begin(&reader, from, self.life)),
+                        Some(reader) => aggregator.fetch = Some(Fetch::begin(&reader, from, self.life, now)),
                         None => aggregator.read(Fetched::Failed("unreachable".into()), at),
                     }
                 }
                 Action::Write(batch) => {
-                    let fails = random.percent(self.store_fails);
+                    let broken = self.store.take_restarted();
+                    let fails = broken || random.percent(self.store_fails);
                     let slow = if random.percent(20) { 3_000 } else { 300 };
                     let applied_at = now + random.below(slow);
                     self.aggregators[i].writing = Some(Writing {
                         batch: Rc::new(self.sabotage.batch(batch)),
                         applied_at,
                         answered_at: applied_at + random.below(slow),
-                        applied: !fails || random.percent(50),
+                        applied: !fails || !broken && random.percent(50),
                         ok: !fails,
                         done: false,
                     });

@@ -25,6 +25,8 @@ pub struct Settings {
     pub wall_ms: i64,
     /// Time between two transactions.
     pub commit_ms: u64,
+    /// How long the store may lose what it has acknowledged.
+    pub settle_ms: u64,
 }
 
 /// One thing that happens. `salt` decides its details, so that leaving another event out does not change them.
@@ -57,6 +59,8 @@ pub enum Kind {
     KillAggregator(usize),
     /// The power of the store's host goes: aggregators die and so many commits are forgotten.
     CutStore(u64),
+    /// The store's process dies and is started: what has not settled may be gone. Aggregators live on.
+    RestartStore,
     /// A backup of the store is put back.
     RestoreStore,
     /// Gateway, store's host and broker lose their power at once.
@@ -86,7 +90,7 @@ pub enum Kind {
 /// The whole schedule of a seed.
 pub fn generate(seed: u64) -> (Settings, Vec<Event>) {
     let mut random = Random::new(seed ^ 0x7469_636b);
-    let settings = Settings {
+    let mut settings = Settings {
         seed,
         aggregators: if random.percent(25) { 2 } else { 1 },
         kept_ms: [60_000, 180_000, 600_000, 3_600_000][random.below(4) as usize],
@@ -96,7 +100,12 @@ pub fn generate(seed: u64) -> (Settings, Vec<Event>) {
         disk_faults: random.percent(30),
         wall_ms: 1_795_000_000_000 + random.below(86_400_000).cast_signed(),
         commit_ms: [1000, 1000, 300, 10_000][random.below(4) as usize],
+        settle_ms: 0,
     };
+    // Several writers of one store need transactions (docs/decisions/0009).
+    if settings.aggregators == 1 && random.percent(40) {
+        settings.settle_ms = random.within(200, 3_000);
+    }
     let length = random.within(60, 260);
     let crashes = random.within(5, 35);
     let events = (0..length).map(|_| event(&settings, crashes, &mut random)).collect();
@@ -132,7 +141,9 @@ fn crash(settings: &Settings, random: &mut Random) -> Kind {
             Kind::CutGateway(if random.percent(60) { random.within(1, 8) } else { random.within(1, 60) })
         }
         10..=15 => Kind::KillAggregator(one),
-        16..=17 => Kind::CutStore(random.below(6)),
+        16 => Kind::CutStore(random.below(6)),
+        17 if settings.settle_ms > 0 => Kind::RestartStore,
+        17 => Kind::CutStore(random.below(6)),
         18 => Kind::CutAll(random.below(4)),
         _ => Kind::RestartBroker,
     }

@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::time::Duration;
 
 use tickberry_store::{Cursor, DayRow, MinuteRow, TradeRow, WriteBatch};
+
+use crate::random::Random;
 
 /// The rows of one source.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -39,14 +42,50 @@ impl Rows {
     }
 }
 
+/// A batch that was taken.
+struct Commit {
+    batch: Rc<WriteBatch>,
+    at_ms: u64,
+}
+
 /// The store, and how it came to be what it is.
 #[derive(Default)]
 pub struct Store {
     rows: Rows,
-    commits: Vec<Rc<WriteBatch>>,
+    commits: Vec<Commit>,
+    settle_ms: u64,
+    /// Its process is another than at the last write: connections to the one before break.
+    restarted: bool,
 }
 
 impl Store {
+    /// A store whose rows can vanish for so long after they were taken, while its cursor stays.
+    pub fn new(settle_ms: u64) -> Self {
+        Self { settle_ms, ..Self::default() }
+    }
+
+    /// See [`tickberry_store::StoreWriter::settle`].
+    pub fn settle(&self) -> Duration {
+        Duration::from_millis(self.settle_ms)
+    }
+
+    /// Its process dies and is started: of what has not settled, some batches lose their rows, and keep their cursor.
+    pub fn restart(&mut self, now_ms: u64, random: &mut Random) {
+        self.restarted = true;
+        let settle_ms = self.settle_ms;
+        for commit in self.commits.iter_mut().rev().take_while(|c| c.at_ms + settle_ms > now_ms) {
+            if random.percent(60) {
+                commit.batch = Rc::new(WriteBatch::new(commit.batch.cursor.clone()));
+            }
+        }
+        self.replay();
+    }
+
+    /// Whether a connection that was made before breaks now.
+    pub fn take_restarted(&mut self) -> bool {
+        std::mem::take(&mut self.restarted)
+    }
+
     /// What is in it.
     pub fn rows(&self) -> &Rows {
         &self.rows
@@ -56,14 +95,14 @@ impl Store {
     /// this writer last read or wrote, as epoch and end.
     ///
     /// Within one epoch a batch that is behind the store's cursor is there already.
-    pub fn write(&mut self, batch: Rc<WriteBatch>, known: &mut Option<(u64, u64)>) -> bool {
+    pub fn write(&mut self, batch: Rc<WriteBatch>, known: &mut Option<(u64, u64)>, at_ms: u64) -> bool {
         let there = self.key().filter(|there| Some(*there) != *known);
         let (epoch, stored) = (batch.cursor.epoch, batch.cursor.stored);
         match there {
             Some((same, ahead)) if ahead > stored => same == epoch || batch.rows() == 0,
             _ => {
                 self.rows.apply(&batch);
-                self.commits.push(batch);
+                self.commits.push(Commit { batch, at_ms });
                 *known = Some((epoch, stored));
                 true
             }
@@ -82,8 +121,12 @@ impl Store {
             return;
         }
         self.commits.truncate(kept);
+        self.replay();
+    }
+
+    fn replay(&mut self) {
         self.rows = Rows::default();
-        self.commits.iter().for_each(|batch| self.rows.apply(batch));
+        self.commits.iter().for_each(|commit| self.rows.apply(&commit.batch));
     }
 
     /// How many commits there are.

@@ -87,6 +87,7 @@ impl World {
         let aggregators = (0..settings.aggregators).map(|_| Aggregator::default()).collect();
         let mut world = Self {
             gateway: Gateway::new(&settings),
+            store: Store::new(settings.settle_ms),
             settings,
             sabotage,
             now: 0,
@@ -99,7 +100,6 @@ impl World {
             weather: Weather::default(),
             reach: true,
             aggregators,
-            store: Store::default(),
             store_fails: 0,
             ledger: Ledger::default(),
             damage: Damage::default(),

@@ -43,6 +43,12 @@ fn a_minute_that_is_counted_wrong() {
 }
 
 #[test]
+fn an_acknowledgement_that_counts_at_once() {
+    let broken = noticed(Sabotage::NothingSettles);
+    assert!(broken.contains("missing") || broken.contains("not in the store"), "{broken}");
+}
+
+#[test]
 fn a_failing_schedule_is_shortened_and_fails_again() {
     let failure = (1..=60).find_map(|seed| run(seed, Sabotage::CursorAhead).err()).expect("it is noticed");
     let short = shrink(&failure, Sabotage::CursorAhead);

@@ -22,8 +22,9 @@ pub trait StoreWriter: Send {
     /// a recorded session of past years is not old. Call it now and then while it says [`Retained::more`].
     fn retain(&mut self, source: &str, watermark_ms: i64) -> Result<Retained, StoreError>;
 
-    /// How long after [`StoreWriter::write`] a batch may still vanish while the store's cursor does not.
-    /// Zero where the cursor shares the data's transaction, as in SQLite.
+    /// How long after [`StoreWriter::write`] a batch may still vanish, with the store's process, while the store's cursor
+    /// does not: no cursor is written before what it covers has settled. The first write to a process that is
+    /// another one than before has to fail. Zero where the cursor shares the data's transaction, as in SQLite.
     fn settle(&self) -> Duration {
         Duration::ZERO
     }

@@ -41,9 +41,9 @@ fn recorded(name: &str, symbol: &str) -> Option<Vec<(i64, Trade)>> {
     Some(trades.collect())
 }
 /// Bytes a trade with everything in the payload counted: version, epoch, offset, clock, symbol, checksum. The offsets
-/// are those of a journal that has run for weeks, so that they take their usual four bytes.
+/// and the clock are those of a journal that has run for weeks, so that each takes its usual four bytes.
 fn bytes_a_trade(trades: &[(i64, Trade)], per_message: usize) -> f64 {
-    let epoch = Epoch::new(1_723_150_000, 0x9_3c5a);
+    let epoch = Epoch::new(1_721_000_000, 0x9_3c5a);
     let (mut offset, mut committed, mut flushed_ms, mut total) = (60_000_000, 60_000_000, 0, 0);
     for frame in trades.chunks(per_message) {
         let received_ms = frame[frame.len() - 1].0;

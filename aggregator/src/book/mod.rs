@@ -176,7 +176,7 @@ impl Book {
                 minutes: closed.chain(open.values()).map(|m| rows.minute(m)).collect(),
                 days: days.iter().map(|d| rows.day(d)).collect(),
                 gaps: gaps.iter().map(|g| rows.gap(g)).collect(),
-                cursor: cursor(self.committed.cursor(), rows),
+                cursor: self.cursor(),
             }
         });
         Page { minutes: minutes.into_iter().filter(|m| m.is_final && m.changed).collect(), batch }
@@ -185,6 +185,11 @@ impl Book {
     /// The next offset that the committed fold takes.
     pub fn next(&self) -> u64 {
         self.committed.next_offset().unwrap_or(0)
+    }
+
+    /// What a store that holds everything so far is to say.
+    pub fn cursor(&self) -> Cursor {
+        cursor(self.committed.cursor(), &self.rows)
     }
 
     /// Symbols whose live message has news.

@@ -9,8 +9,9 @@
 //! The service's pipelines and the simulation drive the same consumer.
 
 mod output;
+mod settling;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tickberry_store::{Cursor, WriteBatch};
 use tickberry_wire::{Batch, Epoch, Source};
@@ -19,6 +20,7 @@ use crate::book::Book;
 use crate::reader::{JournalHead, Order, Reader};
 use crate::window::{FoldConfig, Minute, ResumeError};
 use output::Writing;
+use settling::Settling;
 
 /// Rows at which no more is read from the journal until the store has taken some.
 const FULL: usize = 10_000;
@@ -74,6 +76,7 @@ pub struct Consumer {
     reader: Reader,
     /// The batch under way.
     writing: Option<Writing>,
+    settling: Settling,
     /// The cursor the store holds.
     cursor: Option<Cursor>,
     /// The store took everything so far. While false, no rows are kept.
@@ -89,12 +92,14 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// A consumer that goes on from the store's cursor, or begins with the journal. A cursor whose state cannot be
-    /// used costs the windows under way, and is told.
+    /// A consumer that goes on from the store's cursor, or begins with the journal. `settle`: how long what the store
+    /// has acknowledged may still vanish from it. A cursor whose state cannot be used costs the windows under way, and
+    /// is told.
     pub fn new(
         config: FoldConfig,
         source: &Source,
         cursor: Option<Cursor>,
+        settle: Duration,
         told: Told,
         now: Instant,
     ) -> (Self, Option<ResumeError>) {
@@ -106,6 +111,7 @@ impl Consumer {
         let consumer = Self {
             source: source.clone(),
             reader: Reader::new(book.fold().next_offset(), proof, now),
+            settling: Settling::new(settle, cursor.clone().unwrap_or_else(|| book.cursor())),
             book,
             writing: None,
             cursor,

@@ -16,6 +16,9 @@ const SLOW: Duration = Duration::from_secs(5);
 
 /// A batch under way.
 pub(super) struct Writing {
+    /// What it brings the store to.
+    end: Cursor,
+    /// The cursor that goes with it.
     cursor: Cursor,
     rows: usize,
     since: Instant,
@@ -31,8 +34,9 @@ impl Consumer {
     }
 
     /// The store took the batch; gives its rows.
-    pub fn written(&mut self, actions: &mut Vec<Action>) -> usize {
-        let Some(Writing { cursor, rows, .. }) = self.writing.take() else { return 0 };
+    pub fn written(&mut self, now: Instant, actions: &mut Vec<Action>) -> usize {
+        let Some(Writing { end, cursor, rows, .. }) = self.writing.take() else { return 0 };
+        self.settling.acknowledged(end, now);
         self.cursor = Some(cursor);
         if !self.attached {
             actions.push(Action::AskStore);
@@ -77,17 +81,22 @@ impl Consumer {
         if !minutes.is_empty() {
             actions.push(Action::Publish(minutes));
         }
-        let Some(batch) = batch else { return };
-        if batch.rows() == 0
-            && (!due || self.cursor.as_ref().is_some_and(|c| c.stored == batch.cursor.stored))
-        {
-            return;
+        let Some(mut batch) = batch else { return };
+        let cursor = self.settling.cursor(&batch.cursor, now);
+        if batch.rows() == 0 {
+            // Nothing of it can vanish that has not been acknowledged already.
+            self.settling.acknowledged(batch.cursor.clone(), now);
+            if !due || self.cursor.as_ref().is_some_and(|c| c.stored == cursor.stored) {
+                return;
+            }
         }
-        self.begin(batch, now, actions);
+        let end = std::mem::replace(&mut batch.cursor, cursor);
+        self.begin(batch, end, now, actions);
     }
 
-    fn begin(&mut self, batch: WriteBatch, now: Instant, actions: &mut Vec<Action>) {
-        self.writing = Some(Writing { cursor: batch.cursor.clone(), rows: batch.rows(), since: now });
+    fn begin(&mut self, batch: WriteBatch, end: Cursor, now: Instant, actions: &mut Vec<Action>) {
+        let cursor = batch.cursor.clone();
+        self.writing = Some(Writing { end, cursor, rows: batch.rows(), since: now });
         actions.push(Action::Write(batch));
     }
 
@@ -100,7 +109,7 @@ impl Consumer {
     pub(super) fn probe(&mut self, now: Instant, actions: &mut Vec<Action>) {
         self.probe_at = None;
         match self.cursor.clone() {
-            Some(cursor) => self.begin(WriteBatch::new(cursor), now, actions),
+            Some(cursor) => self.begin(WriteBatch::new(cursor.clone()), cursor, now, actions),
             None => actions.push(Action::AskStore),
         }
     }

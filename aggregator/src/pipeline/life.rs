@@ -36,11 +36,13 @@ impl<'a> Life<'a> {
     pub(super) fn new(
         pipeline: &'a mut Pipeline,
         cursor: Option<Cursor>,
+        settle: Duration,
         watermark: &'a retention::Watermark,
     ) -> Self {
         let fold = pipeline.parts.config.fold();
         let told = pipeline.inbox.link().told();
-        let (consumer, error) = Consumer::new(fold, &pipeline.source, cursor, told, Instant::now());
+        let now = Instant::now();
+        let (consumer, error) = Consumer::new(fold, &pipeline.source, cursor, settle, told, now);
         if let Some(error) = error {
             tracing::warn!(source = %pipeline.source, "{error}");
         }

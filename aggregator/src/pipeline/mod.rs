@@ -25,7 +25,7 @@ use crate::newest::Newest;
 use crate::reader::Reader;
 use crate::retention;
 use crate::status::Board;
-use crate::writer::Writer;
+use crate::writer::{Held, Writer};
 use life::Life;
 
 /// A store that has taken everything for so long is well again.
@@ -88,20 +88,21 @@ impl Pipeline {
         let (_retention, watermark) =
             retention::start(self.source.clone(), self.parts.writer.clone(), self.metrics.retained.clone());
         loop {
-            let Some(cursor) = self.ask_store().await else { return };
-            let life = Life::new(&mut self, cursor, &watermark);
+            let Some((cursor, settle)) = self.ask_store().await else { return };
+            let life = Life::new(&mut self, cursor, settle, &watermark);
             if let End::Shutdown = life.run().await {
                 return;
             }
         }
     }
 
-    /// The source's cursor, as soon as the store answers; `None` at the shutdown.
-    async fn ask_store(&mut self) -> Option<Option<Cursor>> {
+    /// The source's cursor and what a batch takes to settle, as soon as the store answers; `None` at the shutdown.
+    async fn ask_store(&mut self) -> Option<(Option<Cursor>, Duration)> {
         loop {
-            match self.parts.writer.cursors().await {
-                Ok(cursors) => {
-                    return Some(cursors.into_iter().find(|c| *c.source == *self.source.as_str()));
+            match self.parts.writer.ask().await {
+                Ok(Held { cursors, settle }) => {
+                    let cursor = cursors.into_iter().find(|c| *c.source == *self.source.as_str());
+                    return Some((cursor, settle));
                 }
                 Err(error) => self.trouble(&error),
             }

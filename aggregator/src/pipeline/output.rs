@@ -15,7 +15,7 @@ impl Life<'_> {
         match result {
             Ok(()) => {
                 let mut actions = Vec::new();
-                let rows = self.consumer.written(&mut actions);
+                let rows = self.consumer.written(Instant::now(), &mut actions);
                 let metrics = &self.pipeline.metrics;
                 metrics.writes.inc();
                 metrics.rows.inc_by(rows as u64);

@@ -95,8 +95,24 @@ impl Clock {
     }
 
     /// A batch held trades of these plausible event times, in any order; not one of them is the caller's mistake.
+    #[inline(always)]
     pub(crate) fn heard(&mut self, latest: i64, times: impl Iterator<Item = i64> + Clone) -> Moved {
         let horizon = self.horizon();
+        if self.candidate.is_none() && self.lost.is_none() && horizon.is_some_and(|horizon| latest <= horizon)
+        {
+            self.heard_near(latest);
+            return Moved::default();
+        }
+        self.heard_all(latest, horizon, times)
+    }
+
+    #[inline(never)]
+    fn heard_all(
+        &mut self,
+        latest: i64,
+        horizon: Option<i64>,
+        times: impl Iterator<Item = i64> + Clone,
+    ) -> Moved {
         let all_near = horizon.is_some_and(|horizon| latest <= horizon);
         let near = if all_near { Some(latest) } else { times.clone().filter(|t| Some(*t) <= horizon).max() };
         let mut moved = Moved::default();

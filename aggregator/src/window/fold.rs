@@ -5,14 +5,12 @@ use super::clock::Clock;
 use super::copies::RecentFrames;
 use super::coverage::{FeedGap, FeedGaps};
 use super::cursor::Replay;
-use super::run::{Run, Times, Trim, frame_fingerprint};
-use super::stats::{Item, Key};
-use super::symbol::{Last, SymbolState, Window};
-use super::{MAX_CARRIED, MINUTE_MS, minute_of};
+use super::minute_of;
+use super::rows::Slot;
+use super::symbol::{SymbolState, Window};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, VecDeque};
-use tickberry_wire::batch::Precision;
-use tickberry_wire::{Batch, Body, Columns, Control, Epoch, Gap, GapReason, Head, Symbol, is_plausible_time};
+use tickberry_wire::{Batch, Body, Columns, Control, Epoch, Gap, GapReason, Head, Symbol};
 
 /// What can be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +80,8 @@ pub struct Fold {
     pub(super) lost: VecDeque<(u64, u64)>,
     pub(super) replay: Option<Box<Replay>>,
     pub(super) pending: Pending,
-    scratch: Vec<Slot>,
+    /// The symbols of the last batch.
+    pub(super) slots: Vec<Slot>,
 }
 
 /// Changes that were not taken yet. No part of the state.
@@ -100,17 +99,8 @@ pub(super) struct Pending {
     pub(super) gaps: Vec<GapRow>,
 }
 
-/// A symbol of the batch at hand.
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    symbol: u32,
-    fingerprint: u64,
-    trim: Trim,
-    own_scales: bool,
-}
-
 /// Where the records of a batch continue.
-enum Place {
+pub(super) enum Place {
     /// All of them were folded before.
     Known,
     /// The first so many were.
@@ -139,7 +129,7 @@ impl Fold {
             lost: VecDeque::new(),
             replay: None,
             pending: Pending::default(),
-            scratch: Vec::new(),
+            slots: Vec::new(),
         }
     }
 
@@ -221,7 +211,7 @@ impl Fold {
     }
 
     /// Where the batch joins; a hole before it is a loss. `whole`: nothing came before it in this journal.
-    fn place(&mut self, head: &Head, whole: bool) -> Place {
+    pub(super) fn place(&mut self, head: &Head, whole: bool) -> Place {
         match self.next {
             Some(next) if head.end_offset() <= next => Place::Known,
             Some(next) if head.first_offset <= next => Place::After(next - head.first_offset),
@@ -234,7 +224,7 @@ impl Fold {
     }
 
     /// Before a batch: notes the clock, lets time pass. Gives the watermark to fold under.
-    fn begin(&mut self, head: &Head) -> Option<i64> {
+    pub(super) fn begin(&mut self, head: &Head) -> Option<i64> {
         self.pending.batch += 1;
         let reach = self.clock.reach();
         let due = |reach| self.snapshot_due.is_none_or(|due| reach >= due);
@@ -247,166 +237,6 @@ impl Fold {
         self.next = Some(head.end_offset());
         self.epoch = Some(head.epoch);
         watermark
-    }
-
-    fn apply_rows(&mut self, columns: &Columns) {
-        let head = columns.head();
-        let Place::After(skip) = self.place(head, false) else { return };
-        let mut slots = std::mem::take(&mut self.scratch);
-        self.find_slots(columns, &mut slots);
-        let before = self.begin(head);
-        let bounds = self.bounds(head, before);
-        let (all, skip) = (columns.rows(), skip as usize);
-        let mut counters = Counters { records: (all.len() - skip) as u64, ..Counters::default() };
-        let times = Times::of(&all[skip..]);
-        let of_one = slots.len() == 1;
-        let mut index = skip;
-        while let Some(row) = all.get(index) {
-            let Slot { symbol, trim, own_scales, .. } = slots[usize::from(row.group)];
-            let state = &mut self.symbols[symbol as usize];
-            let fits = |window: &Window| {
-                (row.time_ms.wrapping_sub(window.start) as u64) < MINUTE_MS as u64 && !window.preset
-            };
-            if let Some(window) = state.windows.get_mut(state.current)
-                && fits(window)
-                && row.volume != 0
-            {
-                let (start, offset) = (window.start, head.first_offset + index as u64);
-                let group = row.group;
-                let times = Some(times).filter(|_| of_one && index == skip);
-                let run = Run { group, start, epoch: bounds.epoch, offset, trim, own_scales, times };
-                let added = window.stats.add_run(&all[index..], &run);
-                if added > 0 {
-                    if window.touched != self.pending.batch {
-                        let current = state.current;
-                        self.touch(symbol, current, &bounds, &mut counters);
-                    }
-                    index += added;
-                    continue;
-                }
-            }
-            let key =
-                Key { time_ms: row.time_ms, epoch: bounds.epoch, offset: head.first_offset + index as u64 };
-            let item = Item { key, price: trim.price(row), volume: trim.volume(row) };
-            self.single(&item, symbol, &bounds, &mut counters);
-            index += 1;
-        }
-        if self.replay.is_none() {
-            let frame = match *slots.as_slice() {
-                [Slot { fingerprint, .. }] => frame_fingerprint(&all[skip..], |_| fingerprint),
-                _ => frame_fingerprint(&all[skip..], |group| slots[usize::from(group)].fingerprint),
-            };
-            let repeats = self.copies.repeats(head.epoch, head.elapsed_ms, frame);
-            counters.suspected_copies = if repeats { counters.records } else { 0 };
-            self.counters.add(&counters);
-        }
-        self.scratch = slots;
-        let moved = match times.latest_plausible(&all[skip..]) {
-            None => self.clock.heard_nothing(),
-            Some(latest) => {
-                let times = all[skip..].iter().map(|row| row.time_ms);
-                self.clock.heard(latest, times.filter(|time_ms| is_plausible_time(*time_ms)))
-            }
-        };
-        self.turn(head, before, moved);
-    }
-
-    /// The places of a batch's symbols. Mostly they are those of the batch before.
-    fn find_slots(&mut self, columns: &Columns, slots: &mut Vec<Slot>) {
-        let groups = columns.groups();
-        slots.truncate(groups.len());
-        for (index, group) in groups.iter().enumerate() {
-            let is_same = |slot: &&Slot| same_text(&self.symbols[slot.symbol as usize].name, &group.symbol);
-            let symbol = match slots.get(index).filter(is_same) {
-                Some(known) => known.symbol,
-                None => self.slot(&group.symbol),
-            };
-            let trim = Trim {
-                price: group.price_precision == Precision::Minimal,
-                volume: group.volume_precision == Precision::Minimal,
-            };
-            let own_scales = group.has_own_scales();
-            let fingerprint = self.symbols[symbol as usize].fingerprint;
-            let slot = Slot { symbol, fingerprint, trim, own_scales };
-            match slots.get_mut(index) {
-                Some(place) => *place = slot,
-                None => slots.push(slot),
-            }
-        }
-    }
-
-    /// A row on its own: a price update, an implausible time, or a trade of another window than the one before.
-    fn single(&mut self, item: &Item, symbol: u32, bounds: &Bounds, counters: &mut Counters) {
-        let state = &mut self.symbols[symbol as usize];
-        let Item { key, price, volume } = *item;
-        let is_update = volume.mantissa == 0;
-        counters.price_updates += u64::from(is_update);
-        if !is_plausible_time(key.time_ms) {
-            counters.implausible += 1;
-            return;
-        }
-        if !is_update {
-            self.enter(symbol, item, bounds, counters);
-        } else if self.replay.is_none() {
-            state.note_last(Last { key, price, is_update }, bounds.horizon);
-            note_symbol(&mut self.pending, symbol, state);
-        }
-    }
-
-    /// A trade that does not go where the one before it went.
-    fn enter(&mut self, symbol: u32, item: &Item, bounds: &Bounds, counters: &mut Counters) {
-        let start = minute_of(item.key.time_ms);
-        let ahead = bounds.horizon.is_none_or(|horizon| start > horizon);
-        let state = &mut self.symbols[symbol as usize];
-        let index = match state.find(start) {
-            // Whatever is held takes its trades: one that is carried outlives a loss, behind which the floor is not known.
-            Ok(index) => {
-                state.current = index;
-                let window = &mut state.windows[index];
-                if window.preset {
-                    return;
-                }
-                window.stats.add(item);
-                index
-            }
-            Err(_) if start < bounds.floor => {
-                let late = start < bounds.late;
-                *(if late { &mut counters.late_beyond } else { &mut counters.not_whole }) += 1;
-                return;
-            }
-            // What is ahead came with the cursor, or was left out for the bound.
-            Err(_) if ahead && self.replay.is_some() => return,
-            Err(_) if ahead && self.carried >= MAX_CARRIED => {
-                counters.too_far_ahead += 1;
-                return;
-            }
-            Err(index) => {
-                *(if ahead { &mut self.carried } else { &mut self.plain }) += 1;
-                let missing_ms = self.gaps.missing_ms(&state.name, start);
-                let window = state.open(index, start, item);
-                (window.missing_ms, window.carried) = (missing_ms, ahead);
-                window.first_offset = bounds.first_offset;
-                index
-            }
-        };
-        self.touch(symbol, index, bounds, counters);
-    }
-
-    /// Notes that the batch at hand was folded into a window.
-    fn touch(&mut self, symbol: u32, index: usize, bounds: &Bounds, counters: &mut Counters) {
-        let state = &mut self.symbols[symbol as usize];
-        let window = &mut state.windows[index];
-        if std::mem::replace(&mut window.touched, self.pending.batch) == self.pending.batch {
-            return;
-        }
-        if window.is_final(bounds.watermark) {
-            window.revision += 1;
-            counters.revisions += 1;
-        }
-        if !std::mem::replace(&mut window.dirty, true) {
-            self.pending.windows.push((symbol, window.start));
-        }
-        note_symbol(&mut self.pending, symbol, state);
     }
 
     fn apply_gap(&mut self, offset: u64, gap: &Gap, watermark: Option<i64>) {
@@ -453,51 +283,6 @@ impl Fold {
     pub(super) fn floor_of(&self, watermark: Option<i64>) -> i64 {
         watermark.map_or(i64::MIN, |watermark| minute_of(watermark - i64::from(self.config.kept_ms)))
     }
-
-    fn bounds(&self, head: &Head, watermark: Option<i64>) -> Bounds {
-        let late = self.floor_of(watermark);
-        let own = match &self.replay {
-            Some(replay) => replay.floor_ms,
-            None => self.floor.unwrap_or(i64::MAX),
-        };
-        Bounds {
-            late,
-            floor: late.max(own),
-            watermark,
-            horizon: self.clock.horizon(),
-            epoch: head.epoch.get(),
-            first_offset: head.first_offset,
-        }
-    }
-
-    /// The symbol's place; a new one gets the next.
-    fn slot(&mut self, symbol: &Symbol) -> u32 {
-        if let Some(slot) = self.index.get(symbol) {
-            return *slot;
-        }
-        let slot = self.symbols.len() as u32;
-        self.symbols.push(SymbolState::new(symbol.clone()));
-        self.index.insert(symbol.clone(), slot);
-        slot
-    }
-}
-
-/// Between which times a batch's trades count in windows.
-struct Bounds {
-    watermark: Option<i64>,
-    /// Windows from before have left.
-    late: i64,
-    /// The higher of that and of what is whole.
-    floor: i64,
-    horizon: Option<i64>,
-    epoch: u64,
-    first_offset: u64,
-}
-
-/// Equal, and mostly one and the same text in memory.
-fn same_text(a: &Symbol, b: &Symbol) -> bool {
-    let (a, b) = (a.as_str(), b.as_str());
-    std::ptr::eq(a, b) || a == b
 }
 
 fn head_of(batch: &Batch) -> Head {
@@ -511,14 +296,8 @@ fn head_of(batch: &Batch) -> Head {
     }
 }
 
-fn note_symbol(pending: &mut Pending, symbol: u32, state: &mut SymbolState) {
-    if !std::mem::replace(&mut state.dirty, true) {
-        pending.symbols.push(symbol);
-    }
-}
-
 impl Counters {
-    fn add(&mut self, other: &Self) {
+    pub(super) fn add(&mut self, other: &Self) {
         self.records += other.records;
         self.price_updates += other.price_updates;
         self.implausible += other.implausible;

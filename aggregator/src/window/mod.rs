@@ -9,7 +9,7 @@
 //! | the watermark comes from event times and receive-time differences; one absurd time does not move it | `clock` |
 //! | coverage is what gap records leave | `coverage` |
 //! | copies are counted, never dropped | `copies` |
-//! | which window a trade counts in, when windows are final, and when they leave | `fold`, `run`, `turn` |
+//! | which window a trade counts in, when windows are final, and when they leave | `rows`, `run`, `turn` |
 //! | a restart: little state in the cursor, the rest from the journal again | `cursor` |
 //!
 //! # The life of a window
@@ -35,6 +35,7 @@ mod day;
 mod exact;
 mod fold;
 mod ratio;
+mod rows;
 mod run;
 mod stats;
 mod symbol;

@@ -4,7 +4,7 @@ use super::MINUTE_MS;
 use super::copies::fingerprint;
 use super::exact::{Digits, POW10};
 use super::stats::{Key, Stats};
-use tickberry_wire::batch::Row;
+use tickberry_wire::batch::{Group, Precision, Row};
 use tickberry_wire::{Decimal, is_plausible_time};
 
 /// What is the same for all rows of a run.
@@ -20,37 +20,49 @@ pub(crate) struct Run {
     pub(crate) trim: Trim,
     /// Each row has scales of its own; else they are the same in the whole group.
     pub(crate) own_scales: bool,
-    /// The earliest and the latest time, where all rows up to the batch's end are of one symbol.
-    pub(crate) times: Option<Times>,
 }
 
-/// The earliest and the latest time of some rows.
+/// The earliest and the latest time of some rows, and where they stand. Of two trades of one millisecond the offset
+/// tells which comes first.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
-    earliest: i64,
-    latest: i64,
+    earliest: (i64, usize),
+    latest: (i64, usize),
 }
 
 impl Times {
     pub(crate) fn of(rows: &[Row]) -> Self {
-        let (mut earliest, mut latest) = (i64::MAX, i64::MIN);
-        for row in rows {
-            earliest = earliest.min(row.time_ms);
-            latest = latest.max(row.time_ms);
+        let (mut earliest, mut latest) = ((i64::MAX, 0), (i64::MIN, 0));
+        for (index, row) in rows.iter().enumerate() {
+            if row.time_ms < earliest.0 {
+                earliest = (row.time_ms, index);
+            }
+            if row.time_ms >= latest.0 {
+                latest = (row.time_ms, index);
+            }
         }
         Self { earliest, latest }
     }
 
+    /// The same of rows whose times never go back.
+    #[inline(always)]
+    pub(crate) fn of_ordered(rows: &[Row]) -> Self {
+        let [first, .., last] = rows else { return Self::of(rows) };
+        Self { earliest: (first.time_ms, 0), latest: (last.time_ms, rows.len() - 1) }
+    }
+
     /// The latest plausible time of these rows, if there is any.
+    #[inline(always)]
     pub(crate) fn latest_plausible(self, rows: &[Row]) -> Option<i64> {
-        if is_plausible_time(self.latest) {
-            return Some(self.latest);
+        if is_plausible_time(self.latest.0) {
+            return Some(self.latest.0);
         }
         rows.iter().map(|row| row.time_ms).filter(|time_ms| is_plausible_time(*time_ms)).max()
     }
 
-    fn are_in(self, start: i64) -> bool {
-        is_in(self.earliest, start) && is_in(self.latest, start)
+    #[inline(always)]
+    pub(crate) fn are_in(self, start: i64) -> bool {
+        is_in(self.earliest.0, start) && is_in(self.latest.0, start)
     }
 }
 
@@ -67,6 +79,11 @@ pub(crate) struct Trim {
 }
 
 impl Trim {
+    pub(crate) fn of(group: &Group) -> Self {
+        let is_minimal = |precision| precision == Precision::Minimal;
+        Self { price: is_minimal(group.price_precision), volume: is_minimal(group.volume_precision) }
+    }
+
     pub(crate) fn price(self, row: &Row) -> Digits {
         Digits { mantissa: row.price, scale: row.price_scale, trim: self.price }
     }
@@ -82,47 +99,70 @@ const CHUNK: usize = 128;
 const LIMIT: i64 = Decimal::MANTISSA_LIMIT - 1;
 
 /// Sums and extremes of some rows.
-struct Sums {
-    price: i128,
-    volume: i128,
-    product: i128,
+pub(crate) struct Sums<N> {
+    price: N,
+    volume: N,
+    product: N,
     highest: i64,
     lowest: i64,
 }
 
-impl Sums {
+/// Of rows that were looked at once only.
+pub(crate) struct Narrow {
+    sums: Sums<i64>,
+    /// No volume is larger.
+    volume_bound: i64,
+    /// See [`frame_fingerprint`].
+    pub(crate) frame: u64,
+}
+
+impl Narrow {
     /// In 64 bits, which suffice for nearly all batches. `None` where they could be too few, or a number is
-    /// not positive.
-    #[inline]
-    fn narrow(rows: &[Row], (prices, volumes): (i64, i64)) -> Option<Self> {
+    /// not positive: then it may be a price update.
+    #[inline(always)]
+    pub(crate) fn of(rows: &[Row], symbol: u64) -> Option<Self> {
         let (mut price, mut volume, mut product) = (0_i64, 0_i64, 0_i64);
         let (mut highest, mut lowest) = (i64::MIN, i64::MAX);
-        let (mut volume_bits, mut least) = (0, i64::MAX);
+        let (mut volume_bound, mut least, mut frame) = (0, i64::MAX, 0_u64);
         for row in rows {
             price = price.wrapping_add(row.price);
             volume = volume.wrapping_add(row.volume);
             product = product.wrapping_add(row.price.wrapping_mul(row.volume));
             highest = highest.max(row.price);
             lowest = lowest.min(row.price);
-            volume_bits |= row.volume;
+            volume_bound |= row.volume;
             least = least.min(row.volume);
+            frame = frame.wrapping_add(fingerprint(symbol, row.time_ms, row.price, row.volume));
         }
         // As all are positive, none of the sums can be larger than this product.
-        let fits = highest.checked_mul(volume_bits)?.checked_mul(rows.len() as i64).is_some();
-        let scaled_fit = highest.checked_mul(prices)? <= LIMIT && volume_bits.checked_mul(volumes)? <= LIMIT;
-        if !fits || !scaled_fit || lowest <= 0 || least <= 0 {
-            return None;
-        }
-        let (prices, volumes) = (i128::from(prices), i128::from(volumes));
-        Some(Self {
-            price: i128::from(price) * prices,
-            volume: i128::from(volume) * volumes,
-            product: i128::from(product).checked_mul(prices * volumes)?,
-            highest,
-            lowest,
-        })
+        let fits = highest.checked_mul(volume_bound)?.checked_mul(rows.len() as i64).is_some();
+        let sums = Sums { price, volume, product, highest, lowest };
+        (fits && lowest > 0 && least > 0).then_some(Self { sums, volume_bound, frame })
     }
 
+    /// The sums of the numbers multiplied by these; `None` where a number or a sum would be too large.
+    #[inline(always)]
+    fn scaled(&self, (prices, volumes): (i64, i64)) -> Option<Sums<i128>> {
+        let Sums { price, volume, product, highest, lowest } = self.sums;
+        let wide =
+            Sums { price: price.into(), volume: volume.into(), product: product.into(), highest, lowest };
+        if (prices, volumes) == (1, 1) {
+            return Some(wide);
+        }
+        let in_range =
+            highest.checked_mul(prices)? <= LIMIT && self.volume_bound.checked_mul(volumes)? <= LIMIT;
+        let factor = i128::from(prices) * i128::from(volumes);
+        let product = wide.product.checked_mul(factor).filter(|_| in_range)?;
+        Some(Sums {
+            price: wide.price * i128::from(prices),
+            volume: wide.volume * i128::from(volumes),
+            product,
+            ..wide
+        })
+    }
+}
+
+impl Sums<i128> {
     /// At most [`CHUNK`] rows.
     #[inline]
     fn wide(chunk: &[Row], (prices, volumes): (i64, i64)) -> Self {
@@ -140,34 +180,33 @@ impl Sums {
 }
 
 impl Stats {
-    /// Adds rows from the first on, as long as they are trades of this window whose numbers fit; gives how many.
-    ///
-    /// Small loops, each over the rows with few values at hand: one loop for all would spend its time moving them.
+    /// Adds rows that are all trades of this window, at one scale; `None`, and nothing added, if 128 bits do not suffice.
+    /// `first` is epoch and offset of the first row.
     #[inline(always)]
+    pub(crate) fn add_whole(
+        &mut self,
+        rows: &[Row],
+        narrow: &Narrow,
+        times: &Times,
+        first: (u64, u64),
+        trim: Trim,
+    ) -> Option<()> {
+        let scales = rows.first()?;
+        let factors = self.factors((scales.price_scale, scales.volume_scale))?;
+        let sums = narrow.scaled(factors)?;
+        self.add_sums(rows, &sums, factors.0, trim).then(|| self.add_ends(rows, times, first, trim))
+    }
+
+    /// Adds rows from the first on, as long as they are trades of this window whose numbers fit; gives how many.
     pub(crate) fn add_run(&mut self, rows: &[Row], run: &Run) -> usize {
         let Some(first) = rows.first() else { return 0 };
         let Some(factors) = self.factors((first.price_scale, first.volume_scale)) else { return 0 };
-        if let Some(times) = run.times
-            && times.are_in(run.start)
-            && !run.own_scales
-            && let Some(sums) = Sums::narrow(rows, factors)
-            && self.add_sums(rows, &sums, factors.0, run.trim)
-        {
-            self.add_ends(rows, times, run, run.offset);
-            return rows.len();
-        }
-        self.add_chunks(rows, run, factors)
-    }
-
-    /// The same for rows of several symbols or windows, and for numbers that need 128 bits.
-    #[inline(never)]
-    fn add_chunks(&mut self, rows: &[Row], run: &Run, factors: (i64, i64)) -> usize {
         let mut done = 0;
         for chunk in rows[..run.length(rows, factors)].chunks(CHUNK) {
             if !self.add_sums(chunk, &Sums::wide(chunk, factors), factors.0, run.trim) {
                 break;
             }
-            self.add_ends(chunk, Times::of(chunk), run, run.offset + done as u64);
+            self.add_ends(chunk, &Times::of(chunk), (run.epoch, run.offset + done as u64), run.trim);
             done += chunk.len();
         }
         done
@@ -175,7 +214,7 @@ impl Stats {
 
     /// Adds sums of these rows; false, and nothing added, if 128 bits do not suffice.
     #[inline(always)]
-    fn add_sums(&mut self, chunk: &[Row], sums: &Sums, prices: i64, trim: Trim) -> bool {
+    fn add_sums(&mut self, chunk: &[Row], sums: &Sums<i128>, prices: i64, trim: Trim) -> bool {
         let (Some(price), Some(volume), Some(product)) = (
             self.price.checked_add(sums.price),
             self.volume.checked_add(sums.volume),
@@ -201,20 +240,16 @@ impl Stats {
         true
     }
 
-    /// Moves open and close. Of two trades of one millisecond the offset tells which comes first.
+    /// Moves open and close.
     #[inline(always)]
-    fn add_ends(&mut self, chunk: &[Row], times: Times, run: &Run, offset: u64) {
-        // Feeds send in order, so that each search ends where it begins.
-        let Times { earliest, latest } = times;
-        let first = chunk.iter().position(|row| row.time_ms == earliest).unwrap_or(0);
-        let last = chunk.iter().rposition(|row| row.time_ms == latest).unwrap_or(0);
-        let key = |index: usize, time_ms| Key { time_ms, epoch: run.epoch, offset: offset + index as u64 };
-        let price = |index: usize| run.trim.price(&chunk[index]);
-        if latest >= self.last.time_ms && key(last, latest) > self.last {
-            (self.last, self.close) = (key(last, latest), price(last));
+    fn add_ends(&mut self, rows: &[Row], times: &Times, (epoch, offset): (u64, u64), trim: Trim) {
+        let key = |(time_ms, index)| Key { time_ms, epoch, offset: offset + index as u64 };
+        let Times { earliest, latest } = *times;
+        if latest.0 >= self.last.time_ms && key(latest) > self.last {
+            (self.last, self.close) = (key(latest), trim.price(&rows[latest.1]));
         }
-        if earliest <= self.first.time_ms && key(first, earliest) < self.first {
-            (self.first, self.open) = (key(first, earliest), price(first));
+        if earliest.0 <= self.first.time_ms && key(earliest) < self.first {
+            (self.first, self.open) = (key(earliest), trim.price(&rows[earliest.1]));
         }
     }
 

@@ -2,21 +2,21 @@
 //!
 //! # The bit columns
 //!
-//! Behind the groups, the first time and the conditions:
+//! Behind the groups and the conditions, least significant bit first:
 //!
-//! | part | bits, least significant first |
+//! | part | bits |
 //! |---|---|
-//! | parameters | 16: whether volumes carry a sign; Golomb orders of volumes, prices and times, 5 bits each |
 //! | extras, for each trade | none in the usual batch; with several symbols 0 as before, or 1 and the group's index; in groups of [`Precision::PerTrade`] 5 bits a number for its scale; with conditions 0 as before, or 1 and the index into the list, 0 for none |
-//! | classes, for each trade | of time, price and volume, unary: so many zeros and a one |
-//! | padding | zeros, so that all ends with a byte |
-//! | numbers, from the end backward | for each trade the bits of time, price and volume, most significant first |
+//! | numbers, for each trade | its volume, price and time, each of the width that its selector says |
+//! | padding | zeros up to the next byte |
+//! | selectors, for each trade | whether its time and its price differ from those before, and whether its volume is of the other width |
+//! | padding | zeros so that the widths end with a byte |
+//! | widths | whether times are zigzag (1), whether volumes are (1), the widths of times, prices, common volumes and other volumes (6 each; 63 for a time means 64) |
 //!
-//! A volume (zigzag where they carry a sign) of class c in order k has c + k bits and is bits + 2^(c + k) − 2^k: the
-//! exponential Golomb code. A time is the difference to the trade before, a price that to the group's price before:
-//! class 0 is none, in no bits; else zigzag − 1 is such a number, of one class less.
+//! A time is the difference to the trade before, a price the zigzag difference to the group's price before.
 
 use super::Head;
+use super::bytes::{BYTES, word};
 use crate::record::Epoch;
 use crate::{Conditions, Decimal, Symbol};
 
@@ -43,8 +43,10 @@ pub struct Group {
     pub(super) price_scale: u8,
     pub(super) volume_scale: u8,
     pub(super) last_price: i64,
-    /// The symbol's bytes in the batch: where the next batch has the same, its text is not read again.
+    /// The symbol's bytes in the batch, and the first eight of them as a number: where the next batch has the same, its
+    /// text is not read again.
     pub(super) coded: Vec<u8>,
+    pub(super) coded_word: u64,
 }
 
 impl Group {
@@ -57,7 +59,18 @@ impl Group {
             volume_scale: 0,
             last_price: 0,
             coded: coded.to_vec(),
+            coded_word: word(coded, 0),
         }
+    }
+
+    /// Whether its bytes in the last batch were `length` of these, of which the first ones are `first`.
+    #[inline(always)]
+    pub(super) fn is_coded_as(&self, first: u64, length: usize, bytes: &[u8]) -> bool {
+        self.coded.len() == length
+            && match BYTES.get(length) {
+                Some(mask) => self.coded_word == first & mask,
+                None => self.coded == bytes[..length],
+            }
     }
 
     /// Whether each number of a kind has a scale of its own; else it is the same for all rows of the group.
@@ -92,6 +105,7 @@ pub struct Columns {
     pub(super) groups: Vec<Group>,
     pub(super) rows: Vec<Row>,
     pub(super) conditions: Vec<Conditions>,
+    pub(super) in_order: bool,
 }
 
 impl Default for Columns {
@@ -108,6 +122,7 @@ impl Default for Columns {
             groups: Vec::new(),
             rows: Vec::new(),
             conditions: Vec::new(),
+            in_order: false,
         }
     }
 }
@@ -126,6 +141,11 @@ impl Columns {
     /// The trades, in offset order from [`Head::first_offset`].
     pub fn rows(&self) -> &[Row] {
         &self.rows
+    }
+
+    /// True only if no trade's time is before that of the trade before it.
+    pub const fn are_in_order(&self) -> bool {
+        self.in_order
     }
 
     /// A row's price with the digits it was sent with.

@@ -1,8 +1,10 @@
 //! Batch to bytes.
 
-use super::bits::{BitWriter, Code, golomb_len, zigzag};
+use super::bits::{BitWriter, Widths, bit_len, zigzag};
+use super::bytes::byte_len;
+use super::checksum::checksum;
 use super::columns::{Columns, Group, Precision, Row};
-use super::header::{self, put};
+use super::header::{self, put, put_bytes};
 use super::{EncodeError, Head, MAX_GROUPS, MAX_PAYLOAD, MAX_TRADES, symbol_text};
 use crate::{Batch, Body, Conditions, Decimal, Trade};
 
@@ -33,7 +35,7 @@ fn encode_from(batch: &Batch, start: usize, out: &mut Vec<u8>) -> Result<(), Enc
         }
         Body::Trades(trades) => write_trades(&head, &columns_of(trades)?, out)?,
     }
-    let check = super::checksum(&out[start..]);
+    let check = checksum(&out[start..]);
     out.extend_from_slice(&check);
     let size = out.len() - start;
     if size > MAX_PAYLOAD { Err(EncodeError::TooLarge(size)) } else { Ok(()) }
@@ -79,6 +81,7 @@ pub(super) fn columns_of(trades: &[Trade]) -> Result<Columns, EncodeError> {
             rescale(&mut row.volume, &mut row.volume_scale, group.volume_scale);
         }
     }
+    columns.in_order = columns.rows.is_sorted_by_key(|row| row.time_ms);
     for row in columns.rows.iter().rev() {
         columns.groups[usize::from(row.group)].last_price = row.price;
     }
@@ -145,9 +148,14 @@ fn write_trades(head: &Head, columns: &Columns, out: &mut Vec<u8>) -> Result<(),
         | flag(!conditions.is_empty(), header::CONDITIONS)
         | flag(short, header::SHORT_SCALES);
     header::write(head, flags, out)?;
-    put(&(rows.len() as u32 - 1), out);
+    let price_bytes = groups.iter().map(|group| byte_len(zigzag(group.last_price))).max().unwrap_or(1);
+    let first_time = rows[0].time_ms.wrapping_sub(head.time_base());
+    let near = i16::try_from(first_time);
+    let shape = (rows.len() - 1) | (price_bytes - 1) << 12 | usize::from(near.is_err()) << 15;
+    put_bytes(shape as u64, 2, out);
+    put_bytes(first_time as u64, if near.is_ok() { 2 } else { 8 }, out);
     if groups.len() > 1 {
-        put(&(groups.len() as u32 - 1), out);
+        put_bytes(groups.len() as u64 - 1, 2, out);
     }
     for group in groups {
         symbol_text::write(&group.symbol, out);
@@ -157,11 +165,10 @@ fn write_trades(head: &Head, columns: &Columns, out: &mut Vec<u8>) -> Result<(),
             out.push((group.price_precision as u8) << 5 | group.price_scale);
             out.push((group.volume_precision as u8) << 5 | group.volume_scale);
         }
-        put(&group.last_price, out);
+        put_bytes(zigzag(group.last_price), price_bytes, out);
     }
-    put(&rows[0].time_ms.wrapping_sub(head.time_base()), out);
     if !conditions.is_empty() {
-        put(&(conditions.len() as u32 - 1), out);
+        put_bytes(conditions.len() as u64 - 1, 2, out);
         conditions.iter().for_each(|conditions| put(conditions, out));
     }
     write_columns(columns, out);
@@ -172,35 +179,61 @@ fn write_columns(columns: &Columns, out: &mut Vec<u8>) {
     let Columns { groups, rows, .. } = columns;
     let mut last_prices: Vec<i64> = groups.iter().map(|group| group.last_price).collect();
     let mut last_time = rows[0].time_ms;
-    // Differences first: the Golomb orders are chosen from them.
-    let deltas: Vec<(u64, u64)> = rows
+    let times_signed = !columns.in_order;
+    let volumes_signed = rows.iter().any(|row| row.volume < 0);
+    let signed = |value: i64, signed: bool| if signed { zigzag(value) } else { value as u64 };
+    // Differences first: the widths are chosen from them.
+    let numbers: Vec<[u64; 3]> = rows
         .iter()
         .map(|row| {
             let last_price = &mut last_prices[usize::from(row.group)];
-            let delta = (zigzag(row.time_ms.wrapping_sub(last_time)), zigzag(row.price - *last_price));
+            let time = signed(row.time_ms.wrapping_sub(last_time), times_signed);
+            let price = zigzag(row.price - *last_price);
             (last_time, *last_price) = (row.time_ms, row.price);
-            delta
+            [time, price, signed(row.volume, volumes_signed)]
         })
         .collect();
-    let signed = rows.iter().any(|row| row.volume < 0);
-    let volume = |row: &Row| if signed { zigzag(row.volume) } else { row.volume as u64 };
-    let time_order = best_order(deltas.iter().filter(|delta| delta.0 != 0).map(|delta| delta.0 - 1));
-    let price_order = best_order(deltas.iter().filter(|delta| delta.1 != 0).map(|delta| delta.1 - 1));
-    let volume_order = best_order(rows.iter().map(volume));
+    let widest = |column: usize| numbers.iter().map(|number| bit_len(number[column])).max().unwrap_or(0);
+    let time = if widest(0) == 63 { 64 } else { widest(0) };
+    let volume = volume_widths(numbers.iter().map(|number| number[2]));
+    let widths = Widths { times_signed, volumes_signed, time, price: widest(1), volume };
 
     let mut bits = BitWriter::new(out);
-    bits.put(u64::from(u32::from(signed) | volume_order << 1 | price_order << 6 | time_order << 11), 16);
     write_extras(columns, &mut bits);
-    let code = |(row, (time, price)): (&Row, &(u64, u64))| {
-        let price = Code::of_delta(*price, price_order);
-        [Code::of_delta(*time, time_order), price, Code::of(volume(row), volume_order)]
+    let selectors = |[time, price, volume]: [u64; 3]| {
+        [time != 0, price != 0, bit_len(volume) > widths.volume[0]].map(u64::from)
     };
-    let codes: Vec<[Code; 3]> = rows.iter().zip(&deltas).map(code).collect();
-    codes.as_flattened().iter().for_each(|code| bits.put_class(code.class));
-    bits.pad_before(codes.as_flattened().iter().map(|code| code.count).sum());
-    // Read from the end backward.
-    codes.as_flattened().iter().rev().for_each(|code| bits.put_value(*code));
-    bits.finish();
+    for number in &numbers {
+        let [time, price, wide] = selectors(*number);
+        bits.put(number[2], widths.volume[wide as usize]);
+        bits.put(number[1], price as u32 * widths.price);
+        bits.put(number[0], time as u32 * widths.time);
+    }
+    bits.pad();
+    for number in &numbers {
+        let [time, price, wide] = selectors(*number);
+        bits.put(time | price << 1 | wide << 2, 3);
+    }
+    widths.put(&mut bits);
+    bits.pad();
+}
+
+/// The width of the widest volume, and before it the one for the others that takes the fewest bits in all.
+fn volume_widths(volumes: impl Iterator<Item = u64>) -> [u32; 2] {
+    let mut by_length = [0u32; 65];
+    volumes.for_each(|volume| by_length[bit_len(volume) as usize] += 1);
+    let all: u32 = by_length.iter().sum();
+    let widest =
+        (0..).zip(by_length).filter(|(_, count)| *count > 0).map(|(length, _)| length).max().unwrap_or(0);
+    let (mut best, mut common, mut least) = (widest, 0, all * widest);
+    for width in 0..widest {
+        common += by_length[width as usize];
+        let bits = common * width + (all - common) * widest;
+        if bits < least {
+            (best, least) = (width, bits);
+        }
+    }
+    [best, widest]
 }
 
 /// What the usual batch has none of: symbols, scales and conditions of each trade.
@@ -239,17 +272,4 @@ fn put_index(bits: &mut BitWriter<'_>, index: u16, last: &mut u16, width: u32) {
 /// Bits that tell `count` things apart.
 pub(super) const fn index_bits(count: usize) -> u32 {
     usize::BITS - (count - 1).leading_zeros()
-}
-
-/// The Golomb order that takes the fewest bits. The best lies near the mean's length, so only that is searched.
-fn best_order(values: impl Iterator<Item = u64> + Clone) -> u32 {
-    let (sum, count) =
-        values.clone().fold((0u128, 0u32), |(sum, count), value| (sum + u128::from(value), count + 1));
-    if count == 0 {
-        return 0;
-    }
-    let length = 128 - (sum / u128::from(count)).leading_zeros();
-    let candidates = length.saturating_sub(4).min(31)..=length.min(31);
-    let bits = |order: u32| values.clone().map(|value| u64::from(golomb_len(value, order))).sum::<u64>();
-    candidates.min_by_key(|order| bits(*order)).unwrap_or(0)
 }

@@ -1,8 +1,8 @@
-//! What every batch begins with.
+//! What every batch begins with. Lengths stand in front of the numbers, so that reading them does not branch.
 
 use serde::{Deserialize, Serialize};
 
-use super::bits::unzigzag;
+use super::bytes::{Cursor, byte_len};
 use super::{DecodeError, EncodeError, VERSION};
 use crate::record::received_ms;
 use crate::{Batch, Epoch};
@@ -70,18 +70,9 @@ pub(super) const CONDITIONS: u8 = 1 << 5;
 pub(super) const SHORT_SCALES: u8 = 1 << 6;
 const UNUSED: u8 = 1 << 7;
 
-#[derive(Serialize)]
-struct Header {
-    flags: u8,
-    epoch: [u8; 7],
-    first_offset: u64,
-    /// `first_offset - committed`: small where `committed` is large.
-    uncommitted: u64,
-    elapsed_ms: u64,
-}
-
 /// Appends version byte and header; `flags` holds the kind and the kind's own flags.
 pub(super) fn write(head: &Head, flags: u8, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    // Small where `committed` is large.
     let uncommitted = head
         .first_offset
         .checked_sub(head.committed)
@@ -93,36 +84,32 @@ pub(super) fn write(head: &Head, flags: u8, out: &mut Vec<u8>) -> Result<(), Enc
         Some(0) => ANCHOR_AT_ORIGIN,
         Some(_) => ANCHOR_FOLLOWS,
     };
-    let mut epoch = [0; 7];
-    epoch.copy_from_slice(&head.epoch.get().to_le_bytes()[..7]);
-    let header = Header {
-        flags: flags | anchor_flag,
-        epoch,
-        first_offset: head.first_offset,
-        uncommitted,
-        elapsed_ms: head.elapsed_ms,
-    };
+    let (offset_bytes, elapsed_bytes) = (byte_len(head.first_offset), byte_len(head.elapsed_ms));
+    // 1, 2, 4 or 8.
+    let uncommitted_bytes = byte_len(uncommitted).next_power_of_two();
     out.push(VERSION);
-    put(&header, out);
+    put_bytes(u64::from(flags | anchor_flag) | head.epoch.get() << 8, 8, out);
+    let lengths = (offset_bytes - 1) | (elapsed_bytes - 1) << 3 | (uncommitted_bytes.ilog2() as usize) << 6;
+    out.push(lengths as u8);
+    put_bytes(head.first_offset, offset_bytes, out);
+    put_bytes(uncommitted, uncommitted_bytes, out);
+    put_bytes(head.elapsed_ms, elapsed_bytes, out);
     if let Some(shift) = shift.filter(|shift| *shift != 0) {
         put(&shift, out);
     }
     Ok(())
 }
 
-/// Reads version byte and header; returns head (its count still 0), flags and the rest.
-pub(super) fn read(bytes: &[u8]) -> Result<(Head, u8, &[u8]), DecodeError> {
-    let rest = match bytes {
-        [] => return Err(DecodeError::Short("version")),
-        [VERSION, rest @ ..] => rest,
-        [version, ..] => return Err(DecodeError::UnknownVersion(*version)),
-    };
-    let ([flags, e0, e1, e2, e3, e4, e5, e6], rest) =
-        rest.split_first_chunk::<8>().ok_or(DecodeError::Short("header"))?;
-    let (flags, raw_epoch) = (*flags, u64::from_le_bytes([*e0, *e1, *e2, *e3, *e4, *e5, *e6, 0]));
-    let (first_offset, rest) = varint(rest, "header")?;
-    let (uncommitted, rest) = varint(rest, "header")?;
-    let (elapsed_ms, mut rest) = varint(rest, "header")?;
+/// Reads the header behind the version byte; returns head (its count still 0) and flags.
+#[inline(always)]
+pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<(Head, u8), DecodeError> {
+    let first = cursor.take(8);
+    let (flags, raw_epoch) = (first as u8, first >> 8);
+    let lengths = cursor.take(1) as usize;
+    let first_offset = cursor.take((lengths & 7) + 1);
+    let uncommitted = cursor.take(1 << (lengths >> 6 & 3));
+    let elapsed_ms = cursor.take((lengths >> 3 & 7) + 1);
+    cursor.check("header")?;
     if flags & UNUSED != 0 {
         return Err(DecodeError::Corrupt("an unknown flag is set"));
     }
@@ -131,20 +118,24 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Head, u8, &[u8]), DecodeError> {
         (false, false) => None,
         (true, false) => Some(epoch.origin_ms()),
         (false, true) => {
-            let (shift, behind) = varint(rest, "clock anchor")?;
-            rest = behind;
-            Some(epoch.origin_ms().wrapping_add(unzigzag(shift)))
+            let shift: i64 = take(cursor, "clock anchor")?;
+            Some(epoch.origin_ms().wrapping_add(shift))
         }
         (true, true) => return Err(DecodeError::Corrupt("two clock anchors")),
     };
     let committed = first_offset
         .checked_sub(uncommitted)
         .ok_or(DecodeError::Corrupt("more uncommitted records than records"))?;
-    Ok((Head { epoch, first_offset, count: 0, committed, elapsed_ms, anchor_ms }, flags, rest))
+    Ok((Head { epoch, first_offset, count: 0, committed, elapsed_ms, anchor_ms }, flags))
 }
 
 pub(super) const fn kind_of(flags: u8) -> u8 {
     flags & KIND
+}
+
+/// Appends the low bytes of a number, the lowest first.
+pub(super) fn put_bytes(value: u64, bytes: usize, out: &mut Vec<u8>) {
+    out.extend_from_slice(&value.to_le_bytes()[..bytes]);
 }
 
 /// Appends a postcard value. Our own types and integers always serialize.
@@ -152,31 +143,15 @@ pub(super) fn put<T: Serialize>(value: &T, out: &mut Vec<u8>) {
     postcard::to_io(value, out).expect("writing plain data to memory does not fail");
 }
 
-/// Takes one of postcard's variable-length integers off the front: what [`take`] does for a `u64`, but it is the better
-/// part of what reading a small batch costs.
-#[inline(always)]
-pub(super) fn varint<'a>(bytes: &'a [u8], what: &'static str) -> Result<(u64, &'a [u8]), DecodeError> {
-    let mut value = 0u64;
-    for (at, byte) in bytes.iter().enumerate().take(10) {
-        // The tenth byte has room for the 64th bit only.
-        if at == 9 && *byte > 1 {
-            return Err(DecodeError::Corrupt(what));
-        }
-        value |= u64::from(byte & 0x7f) << (7 * at);
-        if byte & 0x80 == 0 {
-            return Ok((value, &bytes[at + 1..]));
-        }
-    }
-    Err(if bytes.len() < 10 { DecodeError::Short(what) } else { DecodeError::Corrupt(what) })
-}
-
-/// Takes a postcard value off the front.
+/// Takes a postcard value.
 pub(super) fn take<'a, T: Deserialize<'a>>(
-    bytes: &'a [u8],
+    cursor: &mut Cursor<'a>,
     what: &'static str,
-) -> Result<(T, &'a [u8]), DecodeError> {
-    postcard::take_from_bytes(bytes).map_err(|error| match error {
+) -> Result<T, DecodeError> {
+    let (value, rest) = postcard::take_from_bytes(cursor.content()).map_err(|error| match error {
         postcard::Error::DeserializeUnexpectedEnd => DecodeError::Short(what),
         _ => DecodeError::Corrupt(what),
-    })
+    })?;
+    cursor.at = (cursor.end() - rest.len()) as u32;
+    Ok(value)
 }

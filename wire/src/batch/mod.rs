@@ -1,11 +1,11 @@
-//! The batch codec, version 1: a version byte, a postcard header, then delta-coded columns, then a checksum.
+//! The batch codec, version 1: a version byte, a header, then delta-coded columns, then a checksum.
 //!
 //! ```text
-//! 0x01 | Header (postcard) | body                                               | crc32c of all before, low 16 bits LE
-//!                            Commit:  nothing
-//!                            Trades:  count, groups, first prices, bit columns
-//!                            Control: postcard
-//!                            Lost:    count, reason (postcard)
+//! 0x01 | Header | body                                                   | checksum, 16 bits
+//!                 Commit:  nothing
+//!                 Trades:  count, first time, groups, first prices, bit columns
+//!                 Control: postcard
+//!                 Lost:    count, reason (postcard)
 //! ```
 //!
 //! Stateless: each message decodes alone. Lengths are bounded before anything is allocated, what is not understood is
@@ -13,6 +13,8 @@
 //! in [`columns`](self::Columns) and in `docs/wire.md`.
 
 mod bits;
+mod bytes;
+mod checksum;
 mod columns;
 mod decode;
 mod encode;
@@ -20,6 +22,7 @@ mod header;
 mod symbol_text;
 #[cfg(test)]
 mod tests;
+mod unpack;
 
 pub use columns::{Columns, Group, Precision, Row};
 pub use decode::{decode, decode_columns, peek};
@@ -39,14 +42,9 @@ pub const VERSION: u8 = 1;
 
 /// Makes the checksum fit the bytes before it: for tests that want what stands behind the checksum to see damage.
 pub fn repair_checksum(bytes: &mut [u8]) {
-    if let Some((content, check)) = bytes.split_last_chunk_mut::<2>() {
-        *check = checksum(content);
+    if let Some((content, check)) = bytes.split_last_chunk_mut::<CHECKSUM>() {
+        *check = checksum::checksum(content);
     }
-}
-
-/// The low half of a crc32c.
-fn checksum(content: &[u8]) -> [u8; 2] {
-    (crc32c::crc32c(content) as u16).to_le_bytes()
 }
 
 /// Why a batch cannot be encoded.

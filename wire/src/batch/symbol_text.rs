@@ -57,18 +57,29 @@ const fn packed_len(characters: usize) -> usize {
     characters / 3 * 2 + characters % 3
 }
 
-/// Splits off the bytes of a symbol, as they are. Equal bytes are equal symbols.
-pub(super) fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), DecodeError> {
-    let length = match bytes.first() {
-        None => return Err(DecodeError::Short("symbol")),
-        Some(first @ EXCHANGE..) => packed_len(usize::from(first & 0b1111) + 1),
-        Some(first @ PACKED..) => packed_len(usize::from(first & 0b11_1111) + 1),
-        Some(raw) => usize::from(*raw) + 1,
-    };
-    bytes.split_at_checked(1 + length).ok_or(DecodeError::Short("symbol"))
+/// Bytes of a coded symbol by its first one.
+const CODED: [u8; 256] = {
+    let mut lengths = [0; 256];
+    let mut first = 0;
+    while first < lengths.len() {
+        let behind = match first {
+            0..64 => first + 1,
+            64..128 => packed_len(first - 63),
+            _ => packed_len((first & 0b1111) + 1),
+        };
+        lengths[first] = 1 + behind as u8;
+        first += 1;
+    }
+    lengths
+};
+
+/// How many bytes a symbol takes that begins with this one. Equal bytes are equal symbols.
+#[inline(always)]
+pub(super) fn coded_len(first: u8) -> usize {
+    usize::from(CODED[usize::from(first)])
 }
 
-/// Reads the symbol that [`split`] gave.
+/// Reads a symbol from the bytes it takes.
 pub(super) fn read(coded: &[u8]) -> Result<Symbol, DecodeError> {
     let (first, packed) = coded.split_first().ok_or(DecodeError::Short("symbol"))?;
     let (prefix, length) = match *first {

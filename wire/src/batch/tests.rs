@@ -214,7 +214,7 @@ proptest! {
     #[test]
     fn any_bytes_decode_or_are_an_error(mut bytes in proptest::collection::vec(any::<u8>(), 0..300), repair in any::<bool>()) {
         // With the checksum repaired the readers behind it see the bytes too.
-        if repair && bytes.len() > 2 {
+        if repair && bytes.len() > CHECKSUM {
             bytes[0] = VERSION;
             repair_checksum(&mut bytes);
         }
@@ -227,7 +227,7 @@ proptest! {
     #[test]
     fn damaged_batches_decode_or_are_an_error(batch in any_batch(), at in any::<prop::sample::Index>(), xor in 1u8..) {
         let mut bytes = encoded(&batch);
-        let end = bytes.len() - 2;
+        let end = bytes.len() - CHECKSUM;
         bytes[at.index(end - 1) + 1] ^= xor;
         repair_checksum(&mut bytes);
         if let Ok(other) = decode(&bytes) {
