@@ -60,7 +60,7 @@ fresh: ## How long `make run` takes in a fresh Debian root file system (needs ro
 	@scripts/fresh run
 
 .PHONY: bench
-bench: ## Codec, parser and fold against their peers, as ratios in one run (release build)
+bench: ## Codec, parser, fold and journal against their peers, as ratios in one run (release build)
 	@$(CARGO) bench --locked -p tickberry-bench
 
 .PHONY: fuzz

@@ -5,6 +5,7 @@
 //! stays in the table.
 
 mod clock;
+pub mod journals;
 pub mod peers;
 mod table;
 pub mod trades;

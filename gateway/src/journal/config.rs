@@ -5,8 +5,8 @@ use serde::Deserialize;
 use super::format::{FRAME_HEAD, MAX_FRAME_PAYLOAD, PAGE};
 
 /// Sizes. A flush writes whole pages: with one flush a second and trades all day 354 MB a day, 124 bytes a trade at
-/// 33 trades/s; a quiet second writes nothing. What is kept is sealed, 12 MB for such a day at ten trades a frame, 20
-/// at three: the default ring holds three to five days. A segment of 4 MiB is sealed every seventeen minutes.
+/// 33 trades/s; a quiet second writes nothing. What is kept is sealed, 7.6 MB for such a day at ten trades a frame,
+/// 8.4 at three: the default ring holds six days. A segment of 4 MiB is sealed every seventeen minutes.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {

@@ -1,5 +1,5 @@
 //! Sealing: a segment whose records are all committed is written again without its pages' empty ends, compressed,
-//! and its file is free for the next one. A day of trades takes 354 MB of half-empty pages, and 12 MB sealed.
+//! and its file is free for the next one. A day of trades takes 354 MB of half-empty pages, and 8 MB sealed.
 //!
 //! Each frame of a sealed segment is one block of batches (see `block`): 16 KiB before they are packed, or 4,096 records.
 //! Small blocks bound what one rotten byte takes with it, and let a reader begin in the middle.
