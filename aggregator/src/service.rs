@@ -9,8 +9,8 @@ use bytes::Bytes;
 use prometheus_client::registry::Registry;
 use tickberry_service::Shutdown;
 use tickberry_service::mqtt::{BusConfig, Event, Events, connect};
-use tickberry_store::StoreWriter;
 use tickberry_store::sqlite::{SqliteConfig, SqliteWriter};
+use tickberry_store::{ErrorKind, StoreWriter};
 use tickberry_wire::json::{GatewayStatus, StatusJson};
 use tickberry_wire::topic::{self, Topic};
 use tickberry_wire::{Epoch, Source};
@@ -44,7 +44,8 @@ pub struct Environment {
 pub struct Built {
     config: Config,
     environment: Environment,
-    store: Box<dyn StoreWriter>,
+    /// None where the disk could not take it yet.
+    store: Option<Box<dyn StoreWriter>>,
     opener: Opener,
     fetcher: Fetcher,
     metrics: Metrics,
@@ -52,7 +53,8 @@ pub struct Built {
     path: PathBuf,
 }
 
-/// Checks the configuration and opens the store: whatever waiting would not mend is an error here.
+/// Checks the configuration and opens the store: whatever waiting would not mend is an error here. A disk that is full or
+/// fails is none: it is told, and tried again.
 pub fn build(config: Config, environment: Environment) -> Result<Built, Error> {
     config.check()?;
     let path = config.store.path.clone().unwrap_or_else(|| environment.data_dir.join("tickberry.sqlite3"));
@@ -74,7 +76,14 @@ pub fn build_with(
     opener: Opener,
 ) -> Result<Built, Error> {
     config.check()?;
-    let store = opener()?;
+    let store = match opener() {
+        Ok(store) => Some(store),
+        Err(error) if matches!(error.kind(), ErrorKind::Full | ErrorKind::Io | ErrorKind::Busy) => {
+            tracing::error!(%error, "the store cannot be opened; tried again until it can");
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
     let (metrics, registry) = Metrics::new();
     Ok(Built { config, environment, store, opener, fetcher: Fetcher::new()?, metrics, registry, path })
 }
@@ -97,8 +106,8 @@ impl Built {
         let subscriptions = vec![topic::all("batches"), format!("{}/status/gateway/+", topic::ROOT)];
         let (publisher, events) =
             connect(self.environment.bus, &client_id, Some(voice.will()), subscriptions);
-        let store = self.store.name();
-        let writer = Writer::start(Some(self.store), self.opener).map_err(Error::Thread)?;
+        let store = self.store.as_ref().map_or("sqlite", |store| store.name());
+        let writer = Writer::start(self.store, self.opener).map_err(Error::Thread)?;
         let board = Board::default();
         let spoken = Shutdown::new();
         let voice = tokio::spawn(voice.run(board.clone(), publisher.clone(), spoken.clone()));

@@ -69,7 +69,7 @@ export function notices(model, lost) {
       out.push(["made-up", "Simulated: these trades are made up on this machine and come from no market. Set FINNHUB_TOKEN to see real ones."]);
     }
     if (feed.online && !feed.durable) {
-      out.push(["warn", "The journal is in memory only, because the disk cannot be written: a power cut now loses what is not stored yet."]);
+      out.push(["warn", "Journal not durable: the disk cannot be written, so it is in memory; a power cut now loses what is not stored yet."]);
     }
   }
   for (const stream of model.streams) if (stream.message) out.push(["warn", `Store of ${stream.source}: ${stream.message}`]);

@@ -43,9 +43,10 @@ impl DataDir {
             Err(TryLockError::Error(error)) => return Err(cannot("lock", error)),
         }
         let mut lock = lock;
+        // Over what is there, so that a disk without space does not keep a process from starting again.
         let pid = std::process::id().to_string();
-        lock.set_len(0)
-            .and_then(|()| lock.write_all(pid.as_bytes()))
+        lock.write_all(pid.as_bytes())
+            .and_then(|()| lock.set_len(pid.len() as u64))
             .map_err(|error| cannot("write to", error))?;
         remember_kind(path, kind, cannot)?;
         Ok(Self { path: path.to_owned(), lock })

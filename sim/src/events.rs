@@ -165,6 +165,7 @@ impl World {
         // What was handed to the store may have got there: nobody hears.
         if let Some(writing) = self.aggregators[i].writing.take()
             && !writing.done
+            && writing.applied
             && random.percent(50)
         {
             self.store_takes(i, writing.batch)?;

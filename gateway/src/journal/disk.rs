@@ -47,12 +47,14 @@ impl DirDisk {
     /// The directory `path`, made when it is not there.
     pub fn open(path: impl Into<PathBuf>) -> io::Result<Self> {
         let path = path.into();
+        let is_new = !path.is_dir();
         fs::create_dir_all(&path)?;
-        // The new directory's own name must survive a power cut too.
-        if let Some(parent) = path.parent() {
-            sync_path(parent)?;
+        // The directory's own name must survive a power cut too. Where it is old, a disk that refuses is no reason not to
+        // start: the journal will meet the same refusal, and go on in memory.
+        match path.parent().map_or(Ok(()), sync_path) {
+            Err(error) if is_new => Err(error),
+            _ => Ok(Self { path }),
         }
-        Ok(Self { path })
     }
 
     fn at(&self, name: &str) -> PathBuf {

@@ -1,6 +1,8 @@
 //! Opening the file: made when missing, refused when newer, foreign or damaged.
 
 use std::collections::HashMap;
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -56,6 +58,10 @@ const CACHE_KIB: i64 = -1024;
 impl SqliteWriter {
     /// Opens the file, or makes it.
     pub fn open(config: SqliteConfig) -> Result<Self, StoreError> {
+        Self::open_or_make(config).map_err(cannot_make)
+    }
+
+    fn open_or_make(config: SqliteConfig) -> Result<Self, StoreError> {
         let path = config.path.clone();
         let connection = open_writable(&path).map_err(|e| sqlite_error(&path, &e))?;
         match identity(&connection).map_err(|e| sqlite_error(&path, &e))? {
@@ -219,5 +225,21 @@ pub(super) fn sqlite_error(path: &Path, error: &rusqlite::Error) -> StoreError {
             StoreError::Denied { path, detail }
         }
         _ => StoreError::Internal { path, detail },
+    }
+}
+
+/// SQLite does not say why it cannot make a file. No space or no inode is a state; a wrong path is not.
+fn cannot_make(error: StoreError) -> StoreError {
+    const EIO: i32 = 5;
+    let StoreError::Denied { path, detail } = error else { return error };
+    let mut beside = path.clone().into_os_string();
+    beside.push("-probe");
+    let open = |path: &Path| OpenOptions::new().write(true).create(true).truncate(false).open(path);
+    match open(Path::new(&beside)).and_then(|_| std::fs::remove_file(&beside)) {
+        Err(e) if matches!(e.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+            StoreError::Full { path }
+        }
+        Err(e) if e.raw_os_error() == Some(EIO) => StoreError::Io { path, detail },
+        _ => StoreError::Denied { path, detail },
     }
 }

@@ -146,17 +146,8 @@ async fn run<F: Future<Output = Result<(), String>> + Send + 'static>(
     Ok(ExitCode::SUCCESS)
 }
 
-/// A reader beside an aggregator's writer, which has made the file.
-pub(crate) fn reader(
-    config: &tickberry_aggregator::Config,
-    data_dir: &Path,
-) -> Result<Arc<dyn StoreReader>, Failure> {
-    let reader = SqliteReader::open(store_path(config, data_dir));
-    Ok(Arc::new(reader.map_err(|error| store_failure(&error))?))
-}
-
-/// A reader beside an aggregator in another process, which may start later than this one.
-fn store_beside(
+/// A reader beside an aggregator, whose file may come later: with its process, or with space on its disk.
+pub(crate) fn store_beside(
     config: &tickberry_aggregator::Config,
     data_dir: &Path,
 ) -> Result<Arc<dyn StoreReader>, Failure> {

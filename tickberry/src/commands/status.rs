@@ -107,7 +107,7 @@ fn screen(status: &Status) -> (String, bool) {
         };
         out += &format!("feed    {}{kind}: {state} since {since}\n", feed.source);
         if feed.durable == Some(false) {
-            out += "        the journal is in memory: the disk cannot be written\n";
+            out += "        journal not durable: it is in memory, because the disk cannot be written\n";
         }
         out.extend(feed.message.iter().map(|message| format!("        {message}\n")));
     }

@@ -90,7 +90,7 @@ async fn build(settings: Settings, page: SocketAddr, simulator: Option<Simulator
         },
     )
     .map_err(super::role::aggregator_failure)?;
-    let store = super::role::reader(&aggregator_config, &data_dir)?;
+    let store = super::role::store_beside(&aggregator_config, &data_dir)?;
     let console = tickberry_console::build(&file.console, bus, &node, store);
     let registries =
         vec![broker.registry(), gateway.registry(), aggregator.registry(), Arc::new(console.registry())];
