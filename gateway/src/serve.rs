@@ -18,7 +18,7 @@ use axum::{Json, Router};
 use bytes::Bytes;
 use futures_util::stream::{self, Stream};
 use serde_json::json;
-use tickberry_wire::Source;
+use tickberry_wire::{GapReason, Source};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub mod body;
@@ -140,8 +140,10 @@ fn headers(state: JournalState, lines: bool) -> HeaderMap {
 fn refuse(error: ReadError) -> Response {
     let text = error.to_string();
     match error {
-        ReadError::Gone { first, .. } => {
-            (StatusCode::GONE, Json(json!({ "error": text, "first": first }))).into_response()
+        ReadError::Gone { from, first } => {
+            let reason = GapReason::LostRange.as_str();
+            let body = json!({ "error": text, "from": from, "first": first, "reason": reason });
+            (StatusCode::GONE, Json(body)).into_response()
         }
         ReadError::Disk { .. } => {
             let headers = [(header::RETRY_AFTER, "1")];

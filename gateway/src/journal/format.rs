@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A sealed segment is a file of exactly its size, with the header at both ends and frames in between, without
-//! pages. Each of its frames holds a block of batches, compressed (see `seal.rs`); `committed` is the segment's end.
+//! pages. Each of its frames holds a block of batches (see `block`); `committed` is the segment's end.
 //!
 //! The header's first 64 bytes keep this meaning in every later version: what a future release wrote can be
 //! left alone, and yet its offsets are not given out again. A frame carries its offsets itself, so a payload

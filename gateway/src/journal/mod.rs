@@ -16,8 +16,10 @@
 //!   [`Journal::retry_disk`] writes what memory held to the disk when it is back.
 //! * Readers ([`Reader`]) never block the writer.
 
+mod block;
 mod config;
 mod disk;
+mod epoch;
 mod file;
 mod format;
 mod index;

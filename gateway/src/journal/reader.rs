@@ -7,10 +7,10 @@ use bytes::Bytes;
 use tickberry_wire::{Epoch, GapReason};
 use tokio::sync::watch;
 
+use super::block::Block;
 use super::format::FrameHead;
 use super::index::{JournalState, Located, SegmentBody, Shared, lock};
 use super::scan::{Frame, Frames};
-use super::seal::Block;
 use super::stats::Stats;
 
 /// A handle to read with; cheap to clone.
@@ -23,7 +23,9 @@ pub struct Reader {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     /// The ring has given the space to newer records.
-    #[error("offset {from} is gone: the journal now begins at {first}; read from there")]
+    #[error(
+        "offsets {from} to {first} are gone: the ring has given their space to newer records; read from {first}"
+    )]
     Gone {
         /// The offset asked for.
         from: u64,
@@ -142,13 +144,16 @@ struct Open {
     frames: Option<Frames>,
     /// The block of a sealed segment that is being walked.
     block: Block,
+    /// Offset after the last block that was found.
+    block_end: u64,
     /// Found after a hole, which is told first.
     pending: Option<Found>,
 }
 
 enum Found {
     File(Frame),
-    Sealed(FrameHead, usize),
+    /// The block's last batch.
+    Sealed(FrameHead),
     Memory(FrameHead, Bytes),
 }
 
@@ -156,7 +161,7 @@ impl Found {
     fn head(&self) -> FrameHead {
         match self {
             Self::File(frame) => frame.head,
-            Self::Sealed(head, _) | Self::Memory(head, _) => *head,
+            Self::Sealed(head) | Self::Memory(head, _) => *head,
         }
     }
 }
@@ -184,9 +189,7 @@ impl Batches {
                 Some(frames) => frames.payload(&frame),
                 None => &[],
             },
-            Found::Sealed(head, start) => {
-                self.open.as_ref().map_or(&[][..], |open| open.block.payload(start, head.len))
-            }
+            Found::Sealed(_) => self.open.as_ref().map_or(&[][..], |open| open.block.payload()),
             Found::Memory(_, payload) => {
                 self.held = payload;
                 &self.held
@@ -206,7 +209,7 @@ impl Batches {
                 self.next = self.next.max(limit);
                 continue;
             }
-            let found = open.next_frame().filter(|found| found.head().first < limit);
+            let found = open.next_frame(self.next).filter(|found| found.head().first < limit);
             let first = found.as_ref().map_or(limit, |found| found.head().first);
             if first > open.expected {
                 if open.located.segment.is_retired() {
@@ -255,7 +258,7 @@ impl Batches {
             }
             SegmentBody::Memory(_) => (self.next, None),
         };
-        Ok(Open { expected, frames, located, block: Block::default(), pending: None })
+        Ok(Open { expected, frames, located, block: Block::default(), block_end: expected, pending: None })
     }
 
     fn count_lost(&self, records: u64, reason: GapReason) {
@@ -272,29 +275,32 @@ enum Step {
 }
 
 impl Open {
-    fn next_frame(&mut self) -> Option<Found> {
+    /// What comes next; of a sealed segment only what reaches beyond `from`.
+    fn next_frame(&mut self, from: u64) -> Option<Found> {
         if let Some(pending) = self.pending.take() {
             return Some(pending);
         }
         match &self.located.segment.body {
             SegmentBody::File(_) => self.frames.as_mut()?.next(self.expected).map(Found::File),
-            SegmentBody::Sealed(_) => self.next_sealed(),
+            SegmentBody::Sealed(_) => self.next_sealed(from),
             SegmentBody::Memory(frames) => {
                 lock(frames).at(self.expected).map(|(head, payload)| Found::Memory(head, payload))
             }
         }
     }
 
-    fn next_sealed(&mut self) -> Option<Found> {
-        let mut expected = self.expected;
+    fn next_sealed(&mut self, from: u64) -> Option<Found> {
         loop {
-            if let Some((head, start)) = self.block.next() {
-                return Some(Found::Sealed(head, start));
+            if let Some(head) = self.block.advance(from) {
+                return Some(Found::Sealed(head));
             }
             let frames = self.frames.as_mut()?;
-            let frame = frames.next(expected)?;
-            expected = frame.head.end();
-            self.block = Block::unpack(frame.head.first, frames.payload(&frame)).unwrap_or_default();
+            let frame = frames.next(self.block_end)?;
+            self.block_end = frame.head.end();
+            if self.block_end > from {
+                let epoch = self.located.segment.epoch;
+                self.block.unpack(epoch, frame.head.first, frames.payload(&frame));
+            }
         }
     }
 

@@ -80,9 +80,7 @@ pub(crate) fn plan(inputs: &[(u64, Scanned)]) -> Plan {
             Scanned::Newer(header) => {
                 plan.newer += 1;
                 plan.see(header);
-                // It may hold as many records as it has bits. A hole in the offsets costs nothing; giving one
-                // out twice would make a trade vanish when the newer release comes back.
-                plan.claimed = plan.claimed.max(header.first.saturating_add(header.size.saturating_mul(8)));
+                plan.claimed = plan.claimed.max(end_of_newer(header, &inputs[input + 1..]));
             }
             Scanned::Leftover => plan.free.push(input),
             Scanned::Damaged => plan.damaged += 1,
@@ -93,6 +91,19 @@ pub(crate) fn plan(inputs: &[(u64, Scanned)]) -> Plan {
     plan.keep(&ours);
     plan.find_lost(&ours, inputs);
     plan
+}
+
+/// Where the offsets of a newer release's segment end at the latest: it may hold as many records as it has bits, but
+/// none that a later segment begins with or after. A hole in the offsets costs nothing; giving one out twice would
+/// make a trade vanish when the newer release comes back.
+fn end_of_newer(header: &Header, later: &[(u64, Scanned)]) -> u64 {
+    let first = |(_, scanned): &(u64, Scanned)| match scanned {
+        Scanned::Segment(contents) => Some(contents.header.first),
+        Scanned::Newer(header) => Some(header.first),
+        Scanned::Leftover | Scanned::Damaged => None,
+    };
+    let most = header.first.saturating_add(header.size.saturating_mul(8));
+    later.iter().find_map(first).map_or(most, |first| first.min(most))
 }
 
 struct Candidate {
@@ -293,5 +304,14 @@ mod tests {
         assert_eq!((plan.newer, plan.head, plan.next_number), (1, 842, 2));
         assert!(plan.free.is_empty());
         assert_eq!(plan.lost, [lost(42, 842, true)]);
+    }
+
+    #[test]
+    fn a_newer_release_before_ours_ends_where_ours_begins() {
+        let newer = Header { number: 1, epoch: 10, first: 42, previous: (9, 42), size: 100, sealed: false };
+        let ours = segment(2, 11, 50, (10, 50), &[(50, 60)], 60);
+        let plan = plan(&[segment(0, 9, 0, (0, 0), &[(0, 42)], 42), (1, Scanned::Newer(newer)), ours]);
+        assert_eq!((plan.newer, plan.head), (1, 60));
+        assert_eq!(plan.lost, [lost(42, 50, true)]);
     }
 }

@@ -5,14 +5,14 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tickberry_wire::{Batch, Body, Control, DecodeError, Epoch, EpochStart, MAX_PAYLOAD, peek};
+use tickberry_wire::{DecodeError, Epoch, MAX_PAYLOAD, peek};
 
 use super::config::{Config, Start};
 use super::disk::Disk;
+use super::epoch::{first_batch, unseen_epoch};
 use super::file::{ActiveFile, Flush};
 use super::format::FrameHead;
 use super::index::{JournalState, Segment, Shared};
-
 use super::memory::MemoryFrames;
 use super::reader::Reader;
 use super::recover::LostRange;
@@ -416,26 +416,10 @@ impl Journal {
 
     /// An epoch that was never seen here, and its first batch.
     fn next_epoch(&mut self, start: Start) -> (Epoch, Bytes) {
-        let mut random = start.random;
-        let mut epoch = Epoch::new(start.unix_seconds, random);
-        while epoch.get() == 0 || self.epochs.contains(&epoch.get()) {
-            random = random.wrapping_add(1);
-            epoch = Epoch::new(start.unix_seconds, random);
-        }
+        let epoch = unseen_epoch(&self.epochs, start);
         self.epochs.insert(epoch.get());
-        let previous = self.previous.and_then(|(epoch, end)| Some((Epoch::from_raw(epoch)?, end)));
-        let batch = Batch {
-            epoch,
-            first_offset: self.state.head,
-            committed: self.state.head,
-            elapsed_ms: start.elapsed_ms,
-            anchor_ms: start.anchor_ms,
-            body: Body::Control(Control::EpochStart(EpochStart { previous, simulated: start.simulated })),
-        };
-        let mut bytes = Vec::new();
-        tickberry_wire::encode(&batch, &mut bytes)
-            .expect("an epoch start is a few dozen bytes without a name");
-        (epoch, bytes.into())
+        let bytes = first_batch(epoch, self.state.head, self.previous, start);
+        (epoch, bytes)
     }
 
     fn entered(&mut self, epoch: Epoch, head: u64, durable: bool) {

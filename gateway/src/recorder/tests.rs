@@ -236,3 +236,63 @@ fn a_failing_disk_is_left_for_memory_and_found_again() {
         journal(&again.reader()).iter().filter(|batch| matches!(batch.body, Body::Trades(_))).count();
     assert_eq!(trades, 3, "what memory held is on disk too");
 }
+
+#[test]
+fn damage_found_at_a_start_is_told_as_a_gap_with_its_reason() {
+    let disk = Arc::new(ModelDisk::new(1));
+    let mut recorder = open(&disk, 0);
+    for second in 0..3 {
+        let now = 1_000 * second + 10;
+        recorder.trades(vec![trade(WALL + now as i64)], at(now));
+        flush(&mut recorder, now + 500);
+    }
+    flush(&mut recorder, 3_000);
+    drop(recorder);
+    disk.kill_process();
+    // Header, the epoch's start, and a page for each second: the second one rots.
+    assert!(disk.flip("segment-0000000000", 3 * 4096 + 50, 1));
+    let recorder = open(&disk, 10_000);
+    // Counted when it is found, and by each reading that meets it.
+    assert!(recorder.stats().damaged_ranges > 0);
+    let reader = recorder.reader();
+    let mut batches = reader.read_uncommitted(0, None).unwrap();
+    let mut told = Vec::new();
+    while let Some(item) = batches.next_item().unwrap() {
+        match item {
+            Item::Lost { from, to, reason, .. } => {
+                assert_eq!((to - from, reason), (1, GapReason::Quarantine))
+            }
+            Item::Batch { payload, .. } => {
+                if let Body::Control(Control::Gap(gap)) = decode(payload).unwrap().body
+                    && gap.reason != GapReason::Start
+                {
+                    told.push((gap.reason, gap.from_ms, gap.to_ms));
+                }
+            }
+        }
+    }
+    assert_eq!(told, [(GapReason::Quarantine, WALL + 10, WALL + 2_010)]);
+}
+
+#[test]
+fn a_pi_whose_clock_is_in_1970_at_boot_goes_on_behind_what_it_has() {
+    let disk = Arc::new(ModelDisk::new(1));
+    let mut recorder = open(&disk, 0);
+    recorder.trades(vec![trade(WALL + 10)], at(10));
+    flush(&mut recorder, 1_000);
+    let before = recorder.state().epoch;
+    drop(recorder);
+    disk.power_on();
+    let boot = Moment { mono_ms: 7_000, wall_ms: 7_000 };
+    let mut recorder = Recorder::open(disk as Arc<dyn Disk>, settings(), boot, 0).unwrap().0;
+    assert!(recorder.state().epoch > before);
+    // Unset, receive times are unknown; set by the network, they are right, though the epoch's name is not.
+    recorder.trades(vec![trade(WALL + 60_000)], Moment { mono_ms: 8_000, wall_ms: 8_000 });
+    recorder.trades(vec![trade(WALL + 61_000)], Moment { mono_ms: 9_000, wall_ms: WALL + 61_050 });
+    let received: Vec<_> = journal(&recorder.reader())
+        .iter()
+        .filter(|batch| matches!(batch.body, Body::Trades(_)))
+        .map(Batch::received_ms)
+        .collect();
+    assert_eq!(received, [Some(WALL + 10), None, Some(WALL + 61_050)]);
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tickberry_gateway::journal::model::{Fault, ModelDisk};
-use tickberry_gateway::journal::{Config, DirDisk, Disk, Item, Journal, JournalError, ReadError, Start};
+use tickberry_gateway::journal::{Config, DirDisk, Disk, Item, Journal, JournalError, ReadError};
 use tickberry_wire::{Body, Control, GapReason};
 
 use crate::support::{Written, batch, epochs_of, open, small, start};
@@ -374,31 +374,6 @@ fn a_process_that_is_restarted_all_the_time_keeps_its_history() {
     }
     let bytes: usize = disk.list().unwrap().iter().map(|name| disk.bytes(name).len()).sum();
     assert!(bytes < 1 << 20, "{bytes}");
-}
-
-#[test]
-fn epochs_never_repeat() {
-    // A clock that was never set, and dice that always show zero.
-    let unset = Start { unix_seconds: 0, ..start(0) };
-    let disk = ModelDisk::new(1);
-    let mut seen = Vec::new();
-    let mut life = |disk: &ModelDisk, start| {
-        let (journal, opened) = Journal::open(Arc::new(disk.clone()), small(), start).unwrap();
-        assert!(opened.lost.is_empty());
-        let epoch = journal.state().epoch;
-        assert!(epoch.get() != 0 && !seen.contains(&epoch), "{epoch} after {seen:?}");
-        seen.push(epoch);
-        disk.kill_process();
-    };
-    for _ in 0..5 {
-        life(&disk, unset);
-    }
-    let backup = disk.copy();
-    life(&disk, Start { unix_seconds: 1_700_000_000, ..unset });
-    // The backup does not know of that epoch; the clock makes the difference.
-    life(&backup, Start { unix_seconds: 1_700_000_001, ..unset });
-    // Nor does an empty directory.
-    life(&ModelDisk::new(2), Start { unix_seconds: 1_700_000_002, ..unset });
 }
 
 /// The negative control: these tests would notice a journal that does not sync.

@@ -164,17 +164,6 @@ fn a_deleted_segment_is_a_lost_range() {
 }
 
 #[test]
-fn a_deleted_directory_is_a_new_journal() {
-    let (disk, _, _) = three_segments();
-    for name in segments(&disk) {
-        disk.remove(&name).unwrap();
-    }
-    let (journal, opened) = reopen(&disk);
-    assert_eq!((opened.state.head, opened.previous), (1, None));
-    assert!(journal.state().durable);
-}
-
-#[test]
 fn garbage_for_files_never_refuses_a_start() {
     let (disk, written, head) = three_segments();
     for name in [

@@ -116,6 +116,7 @@ async fn errors_say_what_and_where() {
 
     let gone = server.get("/api/v1/journal/finnhub?from=0").await;
     assert_eq!((gone.status, json(&gone)["first"].as_u64()), (410, Some(state.first)));
+    assert_eq!((json(&gone)["from"].as_u64(), json(&gone)["reason"].as_str()), (Some(0), Some("lost_range")));
     let ahead = server.get(&format!("/api/v1/journal/finnhub?from={}", state.head + 1)).await;
     assert_eq!((ahead.status, json(&ahead)["head"].as_u64()), (416, Some(state.head)));
     for (path, status) in [

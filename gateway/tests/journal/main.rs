@@ -7,5 +7,8 @@ mod crashes;
 mod damage;
 mod faults;
 mod http;
+mod identity;
 mod killed;
+mod recorded;
+mod sealed;
 mod support;

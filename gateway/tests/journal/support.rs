@@ -80,6 +80,10 @@ impl Written {
 
     pub(crate) fn append(&mut self, journal: &mut Journal, trades: u64) -> Result<(), JournalError> {
         let bytes = batch(journal, trades);
+        self.append_bytes(journal, bytes)
+    }
+
+    pub(crate) fn append_bytes(&mut self, journal: &mut Journal, bytes: Vec<u8>) -> Result<(), JournalError> {
         let first = journal.state().head;
         let end = journal.append(&bytes)?.head;
         self.batches.insert(first, (end, bytes));
