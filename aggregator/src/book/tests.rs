@@ -9,13 +9,7 @@ use tickberry_wire::{
 };
 
 use super::{Book, Page};
-use crate::records::Records;
 use crate::window::FoldConfig;
-
-/// What decoding the batch gives.
-fn records(batch: &Batch) -> Records {
-    batch.try_into().unwrap()
-}
 
 const START: i64 = 1_795_000_020_000;
 const CONFIG: FoldConfig = FoldConfig { lateness_ms: 2000, kept_ms: 300_000 };
@@ -140,7 +134,7 @@ fn catch_up(book: &mut Book, journal: &Journal) {
     let from = book.next();
     for batch in &journal.batches {
         if batch.end_offset() > from && batch.end_offset() <= journal.committed {
-            book.deliver(records(batch), journal.committed);
+            book.deliver(batch.clone(), journal.committed);
         }
     }
 }
@@ -149,7 +143,7 @@ fn catch_up(book: &mut Book, journal: &Journal) {
 fn undisturbed(journal: &Journal, stored: u64) -> Store {
     let (mut book, mut store) = (open(None), Store::default());
     for batch in journal.batches.iter().filter(|b| b.end_offset() <= stored) {
-        book.deliver(records(batch), batch.end_offset());
+        book.deliver(batch.clone(), batch.end_offset());
     }
     store.write(book.turn_page(true).batch.unwrap());
     store
@@ -175,7 +169,7 @@ fn run(steps: Vec<Step>) {
                 let body =
                     if trades.is_empty() { Body::Control(Control::Tick) } else { Body::Trades(trades) };
                 let batch = journal.append(body);
-                book.deliver(records(&batch), journal.committed);
+                book.deliver(batch, journal.committed);
             }
             Step::Gap { ms } => {
                 let (from_ms, to_ms) = (journal.now, journal.now + ms);
@@ -183,7 +177,7 @@ fn run(steps: Vec<Step>) {
                 journal.elapsed_ms += ms as u64;
                 let gap = Gap { from_ms, to_ms, reason: GapReason::Disconnect, symbols: Vec::new() };
                 let batch = journal.append(Body::Control(Control::Gap(gap)));
-                book.deliver(records(&batch), journal.committed);
+                book.deliver(batch, journal.committed);
             }
             Step::Flush => {
                 journal.committed = journal.head();
@@ -201,13 +195,13 @@ fn run(steps: Vec<Step>) {
             Step::PowerCut => {
                 let start = journal.power_cut();
                 assert_eq!(book.discard(), Some(start.first_offset));
-                book.deliver(records(&start), journal.committed);
+                book.deliver(start, journal.committed);
             }
             Step::Restart => {
                 book = open(store.cursor.as_ref());
                 catch_up(&mut book, &journal);
                 for batch in journal.batches.iter().filter(|b| b.end_offset() > journal.committed) {
-                    book.deliver(records(batch), journal.committed);
+                    book.deliver(batch.clone(), journal.committed);
                 }
             }
             Step::Look(true) => book.show(),
@@ -259,8 +253,8 @@ proptest! {
                     let trades: Vec<Trade> = trades.collect();
                     let body = if trades.is_empty() { Body::Control(Control::Tick) } else { Body::Trades(trades) };
                     let batch = journal.append(body);
-                    early.deliver(records(&batch), journal.committed);
-                    late.deliver(records(&batch), journal.committed);
+                    early.deliver(batch.clone(), journal.committed);
+                    late.deliver(batch, journal.committed);
                 }
                 Step::Flush => {
                     journal.committed = journal.head();
@@ -271,7 +265,7 @@ proptest! {
                     let start = journal.power_cut();
                     for book in [&mut early, &mut late] {
                         book.discard();
-                        book.deliver(records(&start), journal.committed);
+                        book.deliver(start.clone(), journal.committed);
                     }
                 }
                 _ => {}

@@ -15,8 +15,6 @@
 //!
 //! A time is the difference to the trade before, a price the zigzag difference to the group's price before.
 
-use std::sync::Arc;
-
 use super::Head;
 use super::bytes::{BYTES, word};
 use crate::record::Epoch;
@@ -47,7 +45,7 @@ pub struct Group {
     pub(super) last_price: i64,
     /// The symbol's bytes in the batch, and the first eight of them as a number: where the next batch has the same, its
     /// text is not read again.
-    pub(super) coded: Arc<[u8]>,
+    pub(super) coded: Vec<u8>,
     pub(super) coded_word: u64,
 }
 
@@ -60,7 +58,7 @@ impl Group {
             price_scale: 0,
             volume_scale: 0,
             last_price: 0,
-            coded: coded.into(),
+            coded: coded.to_vec(),
             coded_word: word(coded, 0),
         }
     }
@@ -71,7 +69,7 @@ impl Group {
         self.coded.len() == length
             && match BYTES.get(length) {
                 Some(mask) => self.coded_word == first & mask,
-                None => *self.coded == bytes[..length],
+                None => self.coded == bytes[..length],
             }
     }
 
@@ -101,7 +99,7 @@ pub struct Row {
 }
 
 /// Buffers for [`decode_columns`](super::decode_columns), used again and again.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Columns {
     pub(super) head: Head,
     pub(super) groups: Vec<Group>,
@@ -170,15 +168,14 @@ impl Columns {
         matches!(self.groups.as_slice(), [group] if !group.has_own_scales()) && self.conditions.is_empty()
     }
 
-    /// The columns of a batch that was not encoded: what decoding its encoding gives.
+    /// The columns of trades that were not encoded: what decoding their encoding gives.
     ///
     /// # Errors
     /// As [`encode`](super::encode).
     pub fn from_batch(batch: &crate::Batch) -> Result<Self, super::EncodeError> {
-        let mut columns = match &batch.body {
-            crate::Body::Trades(trades) => super::encode::columns_of(trades)?,
-            _ => Self::default(),
-        };
+        let trades: &[crate::Trade] =
+            if let crate::Body::Trades(trades) = &batch.body { trades } else { &[] };
+        let mut columns = super::encode::columns_of(trades)?;
         columns.head = Head::of(batch);
         Ok(columns)
     }
