@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use tickberry_wire::{Epoch, decode};
+use tickberry_wire::Epoch;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use crate::consumer::Fetched;
 use crate::frames::Frames;
 use crate::reader::JournalHead;
+use crate::records::Decoder;
 
 /// Batches on their way from the connection to the fold: few, so that a slow store slows the transfer down.
 const AHEAD: usize = 32;
@@ -93,12 +94,13 @@ async fn run(client: &reqwest::Client, url: &str, items: &mpsc::Sender<Fetched>)
     {
         return Ok(Fetched::End);
     }
-    let mut frames = Frames::default();
+    let (mut frames, mut decoder) = (Frames::default(), Decoder::default());
     while let Some(chunk) = response.chunk().await.map_err(|e| words(&e))? {
         frames.push(&chunk);
         while let Some(frame) = frames.next_frame()? {
-            let batch =
-                decode(&frame).map_err(|e| format!("{url} sent what this release cannot read: {e}"))?;
+            let batch = decoder
+                .decode(&frame)
+                .map_err(|e| format!("{url} sent what this release cannot read: {e}"))?;
             if items.send(Fetched::Batch(batch)).await.is_err() {
                 return Ok(Fetched::End);
             }

@@ -15,6 +15,7 @@
 //!
 //! # Layout
 //!
+//! - [`records`]: what came, decoded once
 //! - [`reader`]: which record is next, and where it comes from (pure)
 //! - [`window`]: the fold (pure)
 //! - [`book`]: the committed fold, the overlay ahead of it, and the rows in between (pure)
@@ -43,6 +44,7 @@ mod metrics;
 mod newest;
 mod pipeline;
 pub mod reader;
+pub mod records;
 mod retention;
 mod rows;
 mod service;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tickberry_store::{DayRow, GapRow, MinuteRow, TradeRow, columns};
-use tickberry_wire::{Batch, Body, Conditions, Source};
+use tickberry_wire::{Columns, Conditions, Source};
 
 use crate::window;
 
@@ -22,27 +22,24 @@ impl Rows {
     }
 
     /// The trades of a batch with offsets from `from` on; price updates are rows too.
-    pub(crate) fn trades(&self, batch: &Batch, from: u64, into: &mut Vec<TradeRow>) {
-        let Body::Trades(trades) = &batch.body else { return };
-        let received_ms = batch.received_ms();
-        // A frame names few symbols, often one: share its text as long as it stays the same.
-        let mut symbol: Arc<str> = "".into();
-        for (journal_offset, trade) in (batch.first_offset..).zip(trades) {
+    pub(crate) fn trades(&self, columns: &Columns, from: u64, into: &mut Vec<TradeRow>) {
+        let head = columns.head();
+        let received_ms = head.received_ms();
+        let symbols: Vec<Arc<str>> =
+            columns.groups().iter().map(|group| group.symbol.as_str().into()).collect();
+        for (journal_offset, row) in (head.first_offset..).zip(columns.rows()) {
             if journal_offset < from {
                 continue;
             }
-            if *symbol != *trade.symbol.as_str() {
-                symbol = trade.symbol.as_str().into();
-            }
             into.push(TradeRow {
                 source: self.source(),
-                epoch: batch.epoch.get(),
+                epoch: head.epoch.get(),
                 journal_offset,
-                symbol: symbol.clone(),
-                time_ms: trade.time_ms,
-                price: trade.price.to_f64(),
-                volume: trade.volume.to_f64(),
-                conditions: trade.conditions.as_ref().map(json),
+                symbol: symbols[usize::from(row.group)].clone(),
+                time_ms: row.time_ms,
+                price: columns.price(row).to_f64(),
+                volume: columns.volume(row).to_f64(),
+                conditions: columns.conditions(row).map(json),
                 received_ms,
             });
         }
@@ -105,7 +102,7 @@ fn json(conditions: &Conditions) -> Arc<str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tickberry_wire::{Decimal, Epoch, Symbol, Trade};
+    use tickberry_wire::{Batch, Body, Decimal, Epoch, Symbol, Trade};
 
     #[test]
     fn a_trades_row_is_what_was_sent() {
@@ -129,7 +126,11 @@ mod tests {
             ]),
         };
         let mut rows = Vec::new();
-        Rows::new(&Source::new("finnhub").unwrap()).trades(&batch, 41, &mut rows);
+        Rows::new(&Source::new("finnhub").unwrap()).trades(
+            &Columns::from_batch(&batch).unwrap(),
+            41,
+            &mut rows,
+        );
         assert_eq!(rows.len(), 2, "what the store holds already is left out");
         assert_eq!((rows[0].journal_offset, &*rows[0].symbol, rows[0].volume), (41, "A", 0.000_05));
         assert_eq!(rows[0].conditions.as_deref(), Some(r#"["1","a\"b"]"#));
@@ -137,7 +138,11 @@ mod tests {
         assert_eq!(rows[1].received_ms, None);
         let received = Batch { anchor_ms: Some(1_795_000_000_000), ..batch };
         rows.clear();
-        Rows::new(&Source::new("finnhub").unwrap()).trades(&received, 0, &mut rows);
+        Rows::new(&Source::new("finnhub").unwrap()).trades(
+            &Columns::from_batch(&received).unwrap(),
+            0,
+            &mut rows,
+        );
         assert_eq!(rows[2].received_ms, Some(1_795_000_000_250));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use tickberry_aggregator::records::{Decoder, Used};
 use tickberry_aggregator::window::{Fold, FoldConfig};
 use tickberry_bench::peers::{Avro, Frame, Naive, NaiveWindow, frame_json};
 use tickberry_bench::{Contest, nanoseconds_each, print, trades};
@@ -72,7 +73,8 @@ fn fold(trades: &[Trade], frames: &[&[Trade]]) {
         })
         .collect();
     let jsons: Vec<String> = frames.iter().map(|frame| frame_json(frame)).collect();
-    let mut columns = Columns::default();
+    // As an aggregator's pipeline does it: buffers go round.
+    let (mut decoder, mut used) = (Decoder::default(), Used::default());
     let naive_fold = |windows: &mut HashMap<(String, i64), NaiveWindow>, trades: Vec<Naive>| {
         for trade in trades {
             windows.entry((trade.s, trade.t / 60_000)).or_default().add(trade.p, trade.v);
@@ -82,8 +84,10 @@ fn fold(trades: &[Trade], frames: &[&[Trade]]) {
         Contest::new("tickberry (exact, corrects late trades)", || {
             let mut fold = Fold::new(FoldConfig::default());
             for bytes in &encoded {
-                let body = decode_columns(bytes, &mut columns).expect("our own bytes");
-                fold.apply(&columns, body.as_ref());
+                decoder.recycle(&mut used);
+                let records = decoder.decode(bytes).expect("our own bytes");
+                fold.apply(records.columns(), records.body());
+                used.push(records);
             }
             assert_eq!(fold.counters().not_whole, 0, "all of it counts in windows");
             fold.minutes().map(|minute| minute.trade_count).sum()

@@ -7,11 +7,12 @@ use bytes::Bytes;
 use tickberry_aggregator::consumer::{Action, Consumer, Fetched, Told};
 use tickberry_aggregator::frames::Frames;
 use tickberry_aggregator::reader::JournalHead;
+use tickberry_aggregator::records::Decoder;
 use tickberry_aggregator::window::FoldConfig;
 use tickberry_gateway::journal::{Batches, ReadError, Reader};
 use tickberry_gateway::serve::body;
 use tickberry_store::{Cursor, WriteBatch};
-use tickberry_wire::{Source, decode};
+use tickberry_wire::Source;
 
 use crate::network::{Line, Message};
 use crate::random::Random;
@@ -21,6 +22,7 @@ pub struct Fetch {
     batches: Option<Batches>,
     first: Option<Fetched>,
     frames: Frames,
+    decoder: Decoder,
     /// Bytes on their way.
     pipe: Bytes,
     /// Of which life of the gateway.
@@ -42,7 +44,15 @@ impl Fetch {
             Err(ReadError::Ahead { head, .. }) => (None, Fetched::Beyond(head)),
             Err(ReadError::Disk { .. }) => (None, Fetched::Failed("503".into())),
         };
-        Self { batches, first: Some(first), frames: Frames::default(), pipe: Bytes::new(), life, asked_at }
+        Self {
+            batches,
+            first: Some(first),
+            frames: Frames::default(),
+            decoder: Decoder::default(),
+            pipe: Bytes::new(),
+            life,
+            asked_at,
+        }
     }
 
     /// The next item; `None` when nothing has arrived. `alive`: the other end still sends.
@@ -55,7 +65,9 @@ impl Fetch {
                 Err(error) => return Some(Fetched::Failed(error)),
                 Ok(Some(frame)) => {
                     return Some(
-                        decode(&frame).map_or_else(|e| Fetched::Failed(e.to_string()), Fetched::Batch),
+                        self.decoder
+                            .decode(&frame)
+                            .map_or_else(|e| Fetched::Failed(e.to_string()), Fetched::Batch),
                     );
                 }
                 Ok(None) => {}
@@ -100,6 +112,8 @@ pub struct Aggregator {
     pub consumer: Option<Consumer>,
     /// The way from the broker.
     pub line: Line,
+    /// For what comes over it.
+    pub decoder: Decoder,
     /// What the process was told on it.
     pub told: Told,
     /// The fetch under way.
@@ -151,7 +165,9 @@ impl Aggregator {
     pub fn hear(&mut self, message: &Message, at: Instant) {
         match message {
             Message::Batch(payload) => {
-                if let (Some(consumer), Ok(batch)) = (&mut self.consumer, decode(payload)) {
+                let Some(consumer) = &mut self.consumer else { return };
+                self.decoder.recycle(consumer.used());
+                if let Ok(batch) = self.decoder.decode(payload) {
                     self.actions.extend(consumer.hear(batch, at));
                 }
             }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use tickberry_aggregator::records::Records;
 use tickberry_store::WriteBatch;
 use tickberry_wire::{Batch, Body, Control, Epoch, decode, encode};
 
@@ -53,8 +54,8 @@ impl Sabotage {
     }
 
     /// Whether a fetched batch is left out.
-    pub fn skips(self, batch: &Batch) -> bool {
-        self == Self::FetchSkips && batch.first_offset % 7 == 3
+    pub fn skips(self, batch: &Records) -> bool {
+        self == Self::FetchSkips && batch.head().first_offset % 7 == 3
     }
 
     /// What the store gets.

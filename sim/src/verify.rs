@@ -16,6 +16,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tickberry_aggregator::book::Book;
+use tickberry_aggregator::records::Records;
 use tickberry_gateway::journal::Item;
 use tickberry_store::{MinuteRow, TradeRow};
 use tickberry_wire::{Batch, Body, decode, is_plausible_time};
@@ -178,7 +179,8 @@ impl World {
         let mut earlier: Vec<&Batch> = self.ledger.promised().filter(kept).collect();
         earlier.sort_unstable_by_key(|batch| batch.first_offset);
         for (i, batch) in earlier.into_iter().chain(&journal.items).enumerate() {
-            book.deliver(batch.clone(), journal.committed);
+            let records = Records::try_from(batch).expect("it came out of one message");
+            book.deliver(records, journal.committed);
             if batch.end_offset() <= offset {
                 watermark = book.fold().watermark();
             }

@@ -11,8 +11,9 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 
 use tickberry_store::{Cursor, TradeRow, WriteBatch};
-use tickberry_wire::{Batch, Body, GapReason, Source, Symbol};
+use tickberry_wire::{GapReason, Source, Symbol};
 
+use crate::records::{Records, Used};
 use crate::rows::Rows;
 use crate::window::{Changes, CursorState, Fold, FoldConfig, Live, Minute, ResumeError};
 
@@ -26,8 +27,10 @@ pub struct Book {
     committed: Fold,
     /// Nothing while nobody looks.
     live: Option<Fold>,
-    waiting: VecDeque<Batch>,
+    waiting: VecDeque<Records>,
     waiting_records: u64,
+    /// Committed and folded.
+    used: Used,
     /// Rows of committed trades that are not in a batch yet.
     trades: Vec<TradeRow>,
     /// Open windows whose changes were not written while the store was being caught up.
@@ -67,6 +70,7 @@ impl Book {
             live: None,
             waiting: VecDeque::new(),
             waiting_records: 0,
+            used: Used::default(),
             trades: Vec::new(),
             held: BTreeMap::new(),
             stored: cursor.map_or(0, |c| c.stored),
@@ -76,33 +80,34 @@ impl Book {
     }
 
     /// The next record in offset order.
-    pub fn deliver(&mut self, batch: Batch, committed: u64) {
+    pub fn deliver(&mut self, batch: Records, committed: u64) {
         if let Some(live) = &mut self.live {
-            live.apply_batch(&batch);
+            live.apply(batch.columns(), batch.body());
         }
-        if self.waiting.is_empty() && batch.end_offset() <= committed {
-            return self.settle(&batch);
+        if self.waiting.is_empty() && batch.head().end_offset() <= committed {
+            return self.settle(batch);
         }
-        self.waiting_records += batch.len();
+        self.waiting_records += batch.head().count;
         self.waiting.push_back(batch);
         self.commit(committed);
     }
 
     /// Everything below is durable.
     pub fn commit(&mut self, committed: u64) {
-        while self.waiting.front().is_some_and(|b| b.end_offset() <= committed) {
+        while self.waiting.front().is_some_and(|b| b.head().end_offset() <= committed) {
             if let Some(batch) = self.waiting.pop_front() {
-                self.waiting_records -= batch.len();
-                self.settle(&batch);
+                self.waiting_records -= batch.head().count;
+                self.settle(batch);
             }
         }
     }
 
-    fn settle(&mut self, batch: &Batch) {
-        self.committed.apply_batch(batch);
-        if self.keeps_rows && matches!(batch.body, Body::Trades(_)) {
-            self.rows.trades(batch, self.stored, &mut self.trades);
+    fn settle(&mut self, batch: Records) {
+        self.committed.apply(batch.columns(), batch.body());
+        if self.keeps_rows && batch.body().is_none() {
+            self.rows.trades(batch.columns(), self.stored, &mut self.trades);
         }
+        self.used.push(batch);
     }
 
     /// The epoch ended: what was delivered beyond its commit never became durable. Goes back to the committed fold
@@ -132,6 +137,11 @@ impl Book {
     /// True when more waits for its commit than is good; [`Book::discard`] and a fetch later are the way out.
     pub fn is_overfull(&self) -> bool {
         self.waiting_records > WAITING
+    }
+
+    /// What was folded, for who decodes what comes next.
+    pub fn used(&mut self) -> &mut Used {
+        &mut self.used
     }
 
     /// Whether records wait for their commit.
@@ -213,7 +223,7 @@ impl Book {
     /// The committed fold and what waits for its commit, with everything noted as news.
     fn overlay(&self) -> Fold {
         let mut live = self.committed.clone();
-        self.waiting.iter().for_each(|batch| live.apply_batch(batch));
+        self.waiting.iter().for_each(|batch| live.apply(batch.columns(), batch.body()));
         live.touch_all();
         live
     }

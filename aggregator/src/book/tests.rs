@@ -9,7 +9,13 @@ use tickberry_wire::{
 };
 
 use super::{Book, Page};
+use crate::records::Records;
 use crate::window::FoldConfig;
+
+/// What decoding the batch gives.
+fn records(batch: &Batch) -> Records {
+    batch.try_into().unwrap()
+}
 
 const START: i64 = 1_795_000_020_000;
 const CONFIG: FoldConfig = FoldConfig { lateness_ms: 2000, kept_ms: 300_000 };
@@ -134,7 +140,7 @@ fn catch_up(book: &mut Book, journal: &Journal) {
     let from = book.next();
     for batch in &journal.batches {
         if batch.end_offset() > from && batch.end_offset() <= journal.committed {
-            book.deliver(batch.clone(), journal.committed);
+            book.deliver(records(batch), journal.committed);
         }
     }
 }
@@ -143,7 +149,7 @@ fn catch_up(book: &mut Book, journal: &Journal) {
 fn undisturbed(journal: &Journal, stored: u64) -> Store {
     let (mut book, mut store) = (open(None), Store::default());
     for batch in journal.batches.iter().filter(|b| b.end_offset() <= stored) {
-        book.deliver(batch.clone(), batch.end_offset());
+        book.deliver(records(batch), batch.end_offset());
     }
     store.write(book.turn_page(true).batch.unwrap());
     store
@@ -169,7 +175,7 @@ fn run(steps: Vec<Step>) {
                 let body =
                     if trades.is_empty() { Body::Control(Control::Tick) } else { Body::Trades(trades) };
                 let batch = journal.append(body);
-                book.deliver(batch, journal.committed);
+                book.deliver(records(&batch), journal.committed);
             }
             Step::Gap { ms } => {
                 let (from_ms, to_ms) = (journal.now, journal.now + ms);
@@ -177,7 +183,7 @@ fn run(steps: Vec<Step>) {
                 journal.elapsed_ms += ms as u64;
                 let gap = Gap { from_ms, to_ms, reason: GapReason::Disconnect, symbols: Vec::new() };
                 let batch = journal.append(Body::Control(Control::Gap(gap)));
-                book.deliver(batch, journal.committed);
+                book.deliver(records(&batch), journal.committed);
             }
             Step::Flush => {
                 journal.committed = journal.head();
@@ -195,13 +201,13 @@ fn run(steps: Vec<Step>) {
             Step::PowerCut => {
                 let start = journal.power_cut();
                 assert_eq!(book.discard(), Some(start.first_offset));
-                book.deliver(start, journal.committed);
+                book.deliver(records(&start), journal.committed);
             }
             Step::Restart => {
                 book = open(store.cursor.as_ref());
                 catch_up(&mut book, &journal);
                 for batch in journal.batches.iter().filter(|b| b.end_offset() > journal.committed) {
-                    book.deliver(batch.clone(), journal.committed);
+                    book.deliver(records(batch), journal.committed);
                 }
             }
             Step::Look(true) => book.show(),
@@ -253,8 +259,8 @@ proptest! {
                     let trades: Vec<Trade> = trades.collect();
                     let body = if trades.is_empty() { Body::Control(Control::Tick) } else { Body::Trades(trades) };
                     let batch = journal.append(body);
-                    early.deliver(batch.clone(), journal.committed);
-                    late.deliver(batch, journal.committed);
+                    early.deliver(records(&batch), journal.committed);
+                    late.deliver(records(&batch), journal.committed);
                 }
                 Step::Flush => {
                     journal.committed = journal.head();
@@ -265,7 +271,7 @@ proptest! {
                     let start = journal.power_cut();
                     for book in [&mut early, &mut late] {
                         book.discard();
-                        book.deliver(start.clone(), journal.committed);
+                        book.deliver(records(&start), journal.committed);
                     }
                 }
                 _ => {}

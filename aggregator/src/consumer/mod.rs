@@ -14,10 +14,11 @@ mod settling;
 use std::time::{Duration, Instant};
 
 use tickberry_store::{Cursor, WriteBatch};
-use tickberry_wire::{Batch, Epoch, Source};
+use tickberry_wire::{Epoch, Source};
 
 use crate::book::Book;
 use crate::reader::{JournalHead, Order, Reader};
+use crate::records::{Records, Used};
 use crate::window::{FoldConfig, Minute, ResumeError};
 use output::Writing;
 use settling::Settling;
@@ -31,7 +32,7 @@ pub enum Fetched {
     /// Comes first, where the journal says it.
     Head(JournalHead),
     /// The next committed batch.
-    Batch(Batch),
+    Batch(Records),
     /// All that was committed when the answer began has come.
     End,
     /// The range is gone; this is the first offset there is.
@@ -130,6 +131,11 @@ impl Consumer {
         &self.book
     }
 
+    /// What was folded, for who decodes what comes next.
+    pub fn used(&mut self) -> &mut Used {
+        self.book.used()
+    }
+
     /// What was read and folded, for who shows the live part of it.
     pub(crate) fn book_mut(&mut self) -> &mut Book {
         &mut self.book
@@ -178,7 +184,7 @@ impl Consumer {
     }
 
     /// A batch came over the bus.
-    pub fn hear(&mut self, batch: Batch, now: Instant) -> Vec<Action> {
+    pub fn hear(&mut self, batch: Records, now: Instant) -> Vec<Action> {
         let mut actions = Vec::new();
         let orders = self.reader.live(batch);
         self.obey(orders, &mut actions);

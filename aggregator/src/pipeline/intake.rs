@@ -2,15 +2,14 @@
 
 use std::time::Instant;
 
-use tickberry_wire::decode;
-
 use super::End;
 use super::life::Life;
 use crate::consumer::{Action, Fetched};
 
 impl Life<'_> {
     pub(super) fn hear(&mut self, payload: &[u8]) -> Vec<Action> {
-        match decode(payload) {
+        self.decoder.recycle(self.consumer.used());
+        match self.decoder.decode(payload) {
             Ok(batch) => self.consumer.hear(batch, Instant::now()),
             Err(error) => {
                 self.pipeline.metrics.undecodable.inc();

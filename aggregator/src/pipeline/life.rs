@@ -14,6 +14,7 @@ use crate::consumer::{Consumer, Fetched};
 use crate::fetch::Fetch;
 use crate::inbox::Heard;
 use crate::live::Pace;
+use crate::records::Decoder;
 use crate::retention;
 use crate::writer::Written;
 
@@ -21,6 +22,8 @@ use crate::writer::Written;
 pub(super) struct Life<'a> {
     pub(super) pipeline: &'a mut Pipeline,
     pub(super) consumer: Consumer,
+    /// For what comes over the bus.
+    pub(super) decoder: Decoder,
     pub(super) fetch: Option<Fetch>,
     pub(super) pace: Pace,
     pub(super) watermark: &'a retention::Watermark,
@@ -50,6 +53,7 @@ impl<'a> Life<'a> {
         Self {
             pipeline,
             consumer,
+            decoder: Decoder::default(),
             fetch: None,
             pace: Pace::default(),
             watermark,

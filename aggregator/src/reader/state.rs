@@ -1,9 +1,10 @@
 //! The reader's state.
 
 use super::held::Held;
+use crate::records::Records;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
-use tickberry_wire::{Batch, Body, Control, Epoch, GapReason};
+use tickberry_wire::{Body, Control, Epoch, GapReason};
 
 /// First pause before the journal is asked again; doubles up to [`LONGEST`].
 const SHORTEST: Duration = Duration::from_millis(200);
@@ -19,7 +20,7 @@ const ENDED_EPOCHS: usize = 16;
 #[derive(Debug, PartialEq)]
 pub enum Order {
     /// The next record(s), with what is known to be committed.
-    Deliver(Batch, u64),
+    Deliver(Records, u64),
     /// Everything delivered below is durable.
     Commit(u64),
     /// What was delivered from this offset on never became durable: forget it. It is the next offset again.
@@ -147,20 +148,22 @@ impl Reader {
     }
 
     /// A batch came over the bus.
-    pub fn live(&mut self, batch: Batch) -> Vec<Order> {
+    pub fn live(&mut self, batch: Records) -> Vec<Order> {
         let mut orders = Vec::new();
-        if self.ended.contains(&batch.epoch) {
+        if self.ended.contains(&batch.head().epoch) {
             self.stale = self.stale.wrapping_add(1);
             if !self.stale.is_multiple_of(DOUBT) {
                 return orders;
             }
         }
-        let ours = self.epoch() == Some(batch.epoch);
+        let ours = self.epoch() == Some(batch.head().epoch);
         if ours {
-            self.learn(batch.committed, &mut orders);
+            self.learn(batch.head().committed, &mut orders);
         }
         match self.phase {
-            Phase::Live if ours && batch.first_offset <= self.next => self.take(batch, false, &mut orders),
+            Phase::Live if ours && batch.head().first_offset <= self.next => {
+                self.take(batch, false, &mut orders)
+            }
             Phase::Live if self.continues(&batch) => self.take(batch, false, &mut orders),
             Phase::Live => {
                 self.hold(batch);
@@ -216,17 +219,17 @@ impl Reader {
     }
 
     /// The journal gave a batch.
-    pub fn fetched(&mut self, batch: Batch) -> Vec<Order> {
+    pub fn fetched(&mut self, batch: Records) -> Vec<Order> {
         let mut orders = Vec::new();
-        if self.phase != Phase::Fetching || batch.end_offset() <= self.next {
+        if self.phase != Phase::Fetching || batch.head().end_offset() <= self.next {
             return orders;
         }
         if !self.belongs(&batch) {
             self.doubt(&mut orders);
             return orders;
         }
-        if batch.first_offset > self.next && !self.fresh {
-            self.lose(batch.first_offset, &mut orders);
+        if batch.head().first_offset > self.next && !self.fresh {
+            self.lose(batch.head().first_offset, &mut orders);
         }
         self.progress = true;
         self.take(batch, true, &mut orders);
@@ -350,12 +353,12 @@ impl Reader {
     }
 
     /// Hands on what a batch adds. `durable`: it comes from the journal.
-    fn take(&mut self, batch: Batch, durable: bool, orders: &mut Vec<Order>) {
-        if batch.end_offset() <= self.next {
+    fn take(&mut self, batch: Records, durable: bool, orders: &mut Vec<Order>) {
+        if batch.head().end_offset() <= self.next {
             return;
         }
         // Which epochs lost records were of, nobody knows.
-        let epoch = Some(batch.epoch).filter(|_| !matches!(batch.body, Body::Lost { .. }));
+        let epoch = Some(batch.head().epoch).filter(|_| !matches!(batch.body(), Some(Body::Lost { .. })));
         if epoch != self.epoch() {
             if let (Some(ended), Some(_)) = (self.epoch(), epoch) {
                 self.end(ended);
@@ -365,10 +368,10 @@ impl Reader {
             // What the epoch before called durable beyond its end says nothing of this one.
             self.committed = self.committed.min(self.next);
         }
-        let known = if durable { batch.end_offset() } else { batch.committed };
+        let known = if durable { batch.head().end_offset() } else { batch.head().committed };
         self.committed = self.committed.max(known);
         self.fresh = false;
-        self.next = batch.end_offset();
+        self.next = batch.head().end_offset();
         let committed = self.committed();
         while self.marks.get(1).is_some_and(|(from, _)| *from < committed) {
             self.marks.pop_front();
@@ -379,60 +382,60 @@ impl Reader {
     /// Hands on what is held and follows.
     fn join(&mut self, orders: &mut Vec<Order>) {
         while let Some(batch) = self.held.take(self.next) {
-            if batch.end_offset() <= self.next {
+            if batch.head().end_offset() <= self.next {
                 continue;
             }
-            if self.epoch() == Some(batch.epoch) || self.continues(&batch) {
+            if self.epoch() == Some(batch.head().epoch) || self.continues(&batch) {
                 self.take(batch, false, orders);
             } else {
                 // Of an epoch the journal does not know yet. It will, when it has its first record.
-                self.hint = Some(batch.epoch);
+                self.hint = Some(batch.head().epoch);
                 self.held.push(batch);
                 return;
             }
         }
     }
 
-    fn hold(&mut self, batch: Batch) {
-        let ours = self.epoch() == Some(batch.epoch);
+    fn hold(&mut self, batch: Records) {
+        let ours = self.epoch() == Some(batch.head().epoch);
         if !ours {
-            self.hint = Some(batch.epoch);
+            self.hint = Some(batch.head().epoch);
         }
         // A record of the epoch at hand does not push out those of its possible successor.
-        let other = self.held.epoch().is_some_and(|held| held != batch.epoch);
+        let other = self.held.epoch().is_some_and(|held| held != batch.head().epoch);
         if !(other && ours) {
             self.held.push(batch);
         }
     }
 
     /// Whether the batch begins the epoch that follows on what was delivered, with nothing lost between.
-    fn continues(&self, batch: &Batch) -> bool {
-        let Body::Control(Control::EpochStart(start)) = &batch.body else { return false };
-        batch.first_offset == self.next
+    fn continues(&self, batch: &Records) -> bool {
+        let Some(Body::Control(Control::EpochStart(start))) = batch.body() else { return false };
+        batch.head().first_offset == self.next
             && self.epoch().is_some()
             && start.previous == self.epoch().map(|epoch| (epoch, self.next))
     }
 
     /// Whether a batch of the journal follows on what was delivered. In the middle of a reading it does: then it is the
     /// journal that was delivered, and reading it again would not make it another.
-    fn belongs(&self, batch: &Batch) -> bool {
-        if matches!(batch.body, Body::Lost { .. }) {
+    fn belongs(&self, batch: &Records) -> bool {
+        if matches!(batch.body(), Some(Body::Lost { .. })) {
             // It proves nothing of the overlay before it.
             return self.next <= self.committed;
         }
-        if batch.first_offset < self.next {
+        if batch.head().first_offset < self.next {
             // Batches are never cut otherwise.
             return false;
         }
         if let Some((end, epoch)) = self.proof
-            && batch.first_offset < end
-            && end <= batch.end_offset()
+            && batch.head().first_offset < end
+            && end <= batch.head().end_offset()
         {
-            return batch.epoch == epoch;
+            return batch.head().epoch == epoch;
         }
         match self.epoch() {
-            Some(epoch) if batch.first_offset == self.next && !self.progress => {
-                batch.epoch == epoch || begins_behind(batch, epoch)
+            Some(epoch) if batch.head().first_offset == self.next && !self.progress => {
+                batch.head().epoch == epoch || begins_behind(batch, epoch)
             }
             _ => true,
         }
@@ -495,9 +498,11 @@ impl Reader {
 }
 
 /// Whether the batch is the first record of the epoch behind `epoch`.
-fn begins_behind(batch: &Batch, epoch: Epoch) -> bool {
-    match &batch.body {
-        Body::Control(Control::EpochStart(start)) => start.previous == Some((epoch, batch.first_offset)),
+fn begins_behind(batch: &Records, epoch: Epoch) -> bool {
+    match batch.body() {
+        Some(Body::Control(Control::EpochStart(start))) => {
+            start.previous == Some((epoch, batch.head().first_offset))
+        }
         _ => false,
     }
 }

@@ -223,14 +223,21 @@ impl Fold {
         }
     }
 
+    #[cold]
+    #[inline(never)]
+    fn note_clock(&mut self, offset: u64) {
+        self.snapshots.push_back((offset, self.clock.clone()));
+        self.snapshot_due = self.next_minute();
+    }
+
     /// Before a batch: notes the clock, lets time pass. Gives the watermark to fold under.
+    #[inline(always)]
     pub(super) fn begin(&mut self, head: &Head) -> Option<i64> {
         self.pending.batch += 1;
         let reach = self.clock.reach();
         let due = |reach| self.snapshot_due.is_none_or(|due| reach >= due);
         if self.snapshots.is_empty() || reach.is_some_and(due) {
-            self.snapshots.push_back((head.first_offset, self.clock.clone()));
-            self.snapshot_due = self.next_minute();
+            self.note_clock(head.first_offset);
         }
         let watermark = self.watermark();
         self.clock.passed(head.epoch, head.elapsed_ms);

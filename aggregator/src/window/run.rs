@@ -254,10 +254,13 @@ impl Stats {
     }
 
     /// What numbers of these scales are multiplied by to be at the working scales, where those are not finer.
-    #[inline]
+    #[inline(always)]
     fn factors(&self, (price_scale, volume_scale): (u8, u8)) -> Option<(i64, i64)> {
         if self.wide.is_some() {
             return None;
+        }
+        if (price_scale, volume_scale) == (self.price_scale, self.volume_scale) {
+            return Some((1, 1));
         }
         let factor = |to: u8, from: u8| POW10.get(usize::from(to.checked_sub(from)?)).copied();
         Some((factor(self.price_scale, price_scale)?, factor(self.volume_scale, volume_scale)?))

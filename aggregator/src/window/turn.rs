@@ -113,8 +113,21 @@ impl Fold {
         self.lost.clear();
     }
 
-    /// After a batch: lost stretches end, windows become final, windows leave.
+    /// After a batch: lost stretches end, windows become final, windows leave. After most, nothing.
+    #[inline(always)]
     pub(super) fn turn(&mut self, head: &Head, before: Option<i64>, moved: Moved) {
+        let is_calm = self.replay.is_none()
+            && self.floor.is_some()
+            && self.plain > 0
+            && moved == Moved::default()
+            && self.clock.reach().is_none_or(|reach| reach < self.calm_until);
+        if !is_calm {
+            self.turn_over(head, before, moved);
+        }
+    }
+
+    #[inline(never)]
+    fn turn_over(&mut self, head: &Head, before: Option<i64>, moved: Moved) {
         let live = self.replay.is_none();
         if live {
             self.counters.refuted_jumps += u64::from(moved.refuted);

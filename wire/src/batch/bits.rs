@@ -159,10 +159,15 @@ pub(super) struct Column {
 }
 
 impl Column {
-    /// For widths of at most [`MEANT`].
+    /// [`Column::take`] is for widths of at most [`MEANT`].
     #[inline(always)]
     pub(super) fn new(widths: [u32; 2]) -> Self {
         Self { masks: widths.map(|width| 1u64.wrapping_shl(width) - 1), widths }
+    }
+
+    /// How wide a number with this selector is.
+    pub(super) fn width(&self, selector: u64) -> u32 {
+        self.widths[(selector & 1) as usize]
     }
 
     /// Takes a number off the low end of a word that holds all of it.

@@ -15,6 +15,8 @@
 //!
 //! A time is the difference to the trade before, a price the zigzag difference to the group's price before.
 
+use std::sync::Arc;
+
 use super::Head;
 use super::bytes::{BYTES, word};
 use crate::record::Epoch;
@@ -45,7 +47,7 @@ pub struct Group {
     pub(super) last_price: i64,
     /// The symbol's bytes in the batch, and the first eight of them as a number: where the next batch has the same, its
     /// text is not read again.
-    pub(super) coded: Vec<u8>,
+    pub(super) coded: Arc<[u8]>,
     pub(super) coded_word: u64,
 }
 
@@ -58,7 +60,7 @@ impl Group {
             price_scale: 0,
             volume_scale: 0,
             last_price: 0,
-            coded: coded.to_vec(),
+            coded: coded.into(),
             coded_word: word(coded, 0),
         }
     }
@@ -69,7 +71,7 @@ impl Group {
         self.coded.len() == length
             && match BYTES.get(length) {
                 Some(mask) => self.coded_word == first & mask,
-                None => self.coded == bytes[..length],
+                None => *self.coded == bytes[..length],
             }
     }
 
@@ -99,7 +101,7 @@ pub struct Row {
 }
 
 /// Buffers for [`decode_columns`](super::decode_columns), used again and again.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Columns {
     pub(super) head: Head,
     pub(super) groups: Vec<Group>,
@@ -168,14 +170,15 @@ impl Columns {
         matches!(self.groups.as_slice(), [group] if !group.has_own_scales()) && self.conditions.is_empty()
     }
 
-    /// The columns of trades that were not encoded: what decoding their encoding gives.
+    /// The columns of a batch that was not encoded: what decoding its encoding gives.
     ///
     /// # Errors
     /// As [`encode`](super::encode).
     pub fn from_batch(batch: &crate::Batch) -> Result<Self, super::EncodeError> {
-        let trades: &[crate::Trade] =
-            if let crate::Body::Trades(trades) = &batch.body { trades } else { &[] };
-        let mut columns = super::encode::columns_of(trades)?;
+        let mut columns = match &batch.body {
+            crate::Body::Trades(trades) => super::encode::columns_of(trades)?,
+            _ => Self::default(),
+        };
         columns.head = Head::of(batch);
         Ok(columns)
     }

@@ -128,11 +128,20 @@ fn read_mixed(
     let Columns { groups, rows, .. } = columns;
     let signed = |value: u64, signed: bool| if signed { unzigzag(value) } else { value as i64 };
     let mut time_ms = first_time;
+    let [times, prices] = [widths.time, widths.price].map(|width| Column::new([0, width]));
+    let volumes = Column::new(widths.volume);
+    let is_narrow = widths.most() <= MEANT;
     for row in rows.iter_mut() {
         let selector = selectors.take(3);
-        let volume = bits.take_long(widths.volume[(selector >> 2) as usize]);
-        let change = bits.take_long(widths.price * (selector >> 1 & 1) as u32);
-        let time = bits.take_long(widths.time * (selector & 1) as u32);
+        let [volume, change, time] = if is_narrow {
+            let mut word = bits.word();
+            let volume = volumes.take(selector >> 2, &mut word, &mut bits.at);
+            let change = prices.take(selector >> 1, &mut word, &mut bits.at);
+            [volume, change, times.take(selector, &mut word, &mut bits.at)]
+        } else {
+            [volumes.width(selector >> 2), prices.width(selector >> 1), times.width(selector)]
+                .map(|width| bits.take_long(width))
+        };
         time_ms = time_ms.wrapping_add(signed(time, widths.times_signed));
         let group = groups.get_mut(usize::from(row.group)).ok_or(DecodeError::Corrupt("symbol index"))?;
         group.last_price = group.last_price.wrapping_add(unzigzag(change));

@@ -1,8 +1,9 @@
 //! Whatever happens on the way, the same records arrive.
 
-use super::world::World;
+use super::world::{World, records};
+use crate::records::Records;
 use proptest::prelude::*;
-use tickberry_wire::{Batch, Body};
+use tickberry_wire::Body;
 
 #[derive(Clone, Debug)]
 enum Event {
@@ -81,9 +82,11 @@ fn happen(world: &mut World, event: &Event) {
 }
 
 /// All offsets, with the epoch of each that is not lost.
-fn offsets(batches: &[Batch]) -> Vec<(u64, u64)> {
-    let kept = batches.iter().filter(|batch| !matches!(batch.body, Body::Lost { .. }));
-    kept.flat_map(|batch| (batch.first_offset..batch.end_offset()).map(|offset| (offset, batch.epoch.get())))
+fn offsets(batches: &[Records]) -> Vec<(u64, u64)> {
+    let kept = batches.iter().filter(|batch| !matches!(batch.body(), Some(Body::Lost { .. })));
+    let heads = kept.map(Records::head);
+    heads
+        .flat_map(|head| (head.first_offset..head.end_offset()).map(|offset| (offset, head.epoch.get())))
         .collect()
 }
 
@@ -92,7 +95,7 @@ fn assert_complete(world: &World) {
     let taken = offsets(&world.taken.durable);
     let is_hole = |offset: u64| world.holes.iter().any(|(from, end)| (*from..*end).contains(&offset));
     let told: Vec<_> = taken.iter().filter(|(offset, _)| !is_hole(*offset)).copied().collect();
-    let truth = offsets(&world.journal);
+    let truth = offsets(&world.journal.iter().map(records).collect::<Vec<_>>());
     let truth: Vec<_> = truth.into_iter().filter(|(offset, _)| !is_hole(*offset)).collect();
     assert_eq!(told, truth);
     assert!(world.reader.is_live());

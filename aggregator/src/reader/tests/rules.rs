@@ -1,6 +1,6 @@
 //! Single cases.
 
-use super::world::World;
+use super::world::{World, records};
 use crate::reader::{JournalHead, Order, Reader};
 use std::time::{Duration, Instant};
 use tickberry_wire::Epoch;
@@ -24,7 +24,7 @@ fn a_first_start_begins_where_the_journal_begins() {
     world.bus.clear();
     world.pass(0);
     world.drain();
-    assert_eq!((world.taken.durable[0].first_offset, world.taken.end), (1, 6));
+    assert_eq!((world.taken.durable[0].head().first_offset, world.taken.end), (1, 6));
     assert!(world.taken.lost.is_empty());
 }
 
@@ -107,7 +107,7 @@ fn late_messages_of_an_epoch_that_is_over_are_asked_about_once() {
     world.heal();
     let fetches = world.fetches;
     for _ in 0..50 {
-        let orders = world.reader.live(late.clone());
+        let orders = world.reader.live(records(&late));
         world.obey(orders);
         world.drain();
     }
@@ -256,7 +256,7 @@ fn what_waits_is_bounded() {
         world.trades(100);
     }
     for batch in world.bus.drain(..) {
-        held.push(batch);
+        held.push(records(&batch));
     }
     assert_eq!(held.records(), 20_000);
     assert!(held.take(10_000).is_none(), "the newest are kept");
@@ -280,7 +280,7 @@ fn what_is_held_of_a_dead_epoch_goes_though_another_was_heard_of_since() {
     world.restart();
     let mut late = world.journal.last().unwrap().clone();
     (late.epoch, late.first_offset) = (Epoch::new(3, 3), world.head() + 10);
-    let orders = world.reader.live(late);
+    let orders = world.reader.live(records(&late));
     world.obey(orders);
     world.crash(0);
     world.tell();

@@ -1,6 +1,7 @@
 //! A gateway with its journal, a bus, and the one who takes what the reader hands on.
 
 use crate::reader::{JournalHead, Order, Reader};
+use crate::records::Records;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use tickberry_wire::{Batch, Body, Control, Decimal, Epoch, EpochStart, GapReason, Symbol, Trade};
@@ -31,8 +32,8 @@ struct Fetch {
 /// What was handed on: the part that is durable, and the overlay.
 #[derive(Default)]
 pub(super) struct Taken {
-    pub(super) durable: Vec<Batch>,
-    pub(super) overlay: VecDeque<Batch>,
+    pub(super) durable: Vec<Records>,
+    pub(super) overlay: VecDeque<Records>,
     pub(super) end: u64,
     pub(super) lost: Vec<(u64, u64)>,
     pub(super) breaks: u32,
@@ -156,7 +157,7 @@ impl World {
         }
         let index = index % self.bus.len();
         let batch = if keep { self.bus[index].clone() } else { self.bus.remove(index) };
-        let orders = self.reader.live(batch);
+        let orders = self.reader.live(records(&batch));
         self.obey(orders);
     }
 
@@ -197,7 +198,7 @@ impl World {
                 match self.journal.iter().find(readable).cloned() {
                     Some(batch) => {
                         fetch.from = batch.end_offset();
-                        self.reader.fetched(batch)
+                        self.reader.fetched(records(&batch))
                     }
                     None => {
                         self.fetch = None;
@@ -243,7 +244,7 @@ impl World {
 
     /// A new reader from the cursor, as after a restart of the aggregator.
     pub(super) fn restart(&mut self) {
-        let proof = self.taken.durable.last().map(|batch| (self.taken.end, batch.epoch));
+        let proof = self.taken.durable.last().map(|batch| (self.taken.end, batch.head().epoch));
         let lost_since = self.taken.lost.last().is_some_and(|(_, end)| *end == self.taken.end);
         self.taken.overlay.clear();
         let proof = proof.filter(|_| !lost_since);
@@ -269,9 +270,14 @@ impl World {
     }
 }
 
+/// What decoding the batch gives.
+pub(super) fn records(batch: &Batch) -> Records {
+    batch.try_into().unwrap()
+}
+
 impl Taken {
     pub(super) fn next(&self) -> u64 {
-        self.overlay.back().map_or(self.end, Batch::end_offset)
+        self.overlay.back().map_or(self.end, |batch| batch.head().end_offset())
     }
 
     fn is_fresh(&self) -> bool {
@@ -281,13 +287,14 @@ impl Taken {
     fn take(&mut self, order: Order) {
         match order {
             Order::Deliver(batch, committed) => {
+                let (first, end) = (batch.head().first_offset, batch.head().end_offset());
                 if self.is_fresh() {
-                    self.end = batch.first_offset;
+                    self.end = first;
                 }
-                assert!(batch.first_offset <= self.next(), "a hole before {}", batch.first_offset);
-                assert!(batch.end_offset() > self.next(), "{} is a double", batch.first_offset);
-                if batch.first_offset < self.next() {
-                    assert!(matches!(batch.body, Body::Lost { .. }), "only lost ranges overlap");
+                assert!(first <= self.next(), "a hole before {first}");
+                assert!(end > self.next(), "{first} is a double");
+                if first < self.next() {
+                    assert!(matches!(batch.body(), Some(Body::Lost { .. })), "only lost ranges overlap");
                 }
                 self.overlay.push_back(batch);
                 self.commit(committed);
@@ -316,8 +323,8 @@ impl Taken {
     }
 
     fn commit(&mut self, committed: u64) {
-        while let Some(batch) = self.overlay.pop_front_if(|batch| batch.end_offset() <= committed) {
-            self.end = batch.end_offset();
+        while let Some(batch) = self.overlay.pop_front_if(|batch| batch.head().end_offset() <= committed) {
+            self.end = batch.head().end_offset();
             self.durable.push(batch);
         }
     }
