@@ -20,6 +20,7 @@ use futures_util::stream::{self, Stream};
 use serde_json::json;
 use tickberry_wire::{GapReason, Source};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinError;
 
 pub mod body;
 mod lines;
@@ -30,6 +31,9 @@ use crate::journal::{Batches, JournalState, ReadError, Reader};
 const CHUNK: usize = 128 * 1024;
 /// Readings at once; each holds a few hundred KiB.
 const MAX_READERS: usize = 32;
+/// Of these so many read and unpack at a time, the others wait for their turn: the live stream shares the processor with
+/// them, and must not share it with all.
+const TURNS: usize = 1;
 /// The content type of the body.
 pub const CONTENT_TYPE: &str = "application/vnd.tickberry.batches";
 
@@ -38,16 +42,14 @@ struct Served {
     source: Source,
     reader: Reader,
     permits: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
 }
 
 /// The route, for one source's journal.
 pub fn routes(source: Source, reader: Reader) -> Router {
-    let permits = Arc::new(Semaphore::new(MAX_READERS));
-    Router::new().route("/api/v1/journal/{source}", get(journal)).with_state(Served {
-        source,
-        reader,
-        permits,
-    })
+    let (permits, turns) = (Arc::new(Semaphore::new(MAX_READERS)), Arc::new(Semaphore::new(TURNS)));
+    let served = Served { source, reader, permits, turns };
+    Router::new().route("/api/v1/journal/{source}", get(journal)).with_state(served)
 }
 
 async fn journal(
@@ -70,15 +72,12 @@ async fn journal(
         let headers = [(header::RETRY_AFTER, "1")];
         return (StatusCode::SERVICE_UNAVAILABLE, headers, Json(json!({ "error": error }))).into_response();
     };
-    let reader = served.reader.clone();
-    let begun = tokio::task::spawn_blocking(move || {
-        let batches = reader.read(range.from, range.to)?;
-        let lines = range.lines.then_some(served.source);
-        let mut reading = Reading { batches, lines, _permit: permit };
-        let first = reading.chunk()?;
-        Ok((reading, first))
-    });
-    match begun.await {
+    let batches = match served.reader.read(range.from, range.to) {
+        Ok(batches) => batches,
+        Err(error) => return refuse(error),
+    };
+    let lines = range.lines.then_some(served.source);
+    match (Reading { batches, lines, turns: served.turns, _permit: permit }).next().await {
         Ok(Ok((reading, first))) => {
             (headers(state, range.lines), Body::from_stream(reading.stream(first))).into_response()
         }
@@ -159,6 +158,7 @@ struct Reading {
     batches: Batches,
     /// The source's name, for JSON lines.
     lines: Option<Source>,
+    turns: Arc<Semaphore>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -174,16 +174,25 @@ impl Reading {
         Ok(out.into())
     }
 
+    /// Waits for its turn and reads the next part.
+    async fn next(mut self) -> Result<Result<(Self, Bytes), ReadError>, JoinError> {
+        let turn = self.turns.clone().acquire_owned().await;
+        tokio::task::spawn_blocking(move || {
+            // It lasts as long as the work, also where nobody waits for the outcome any more.
+            let _turn = turn;
+            self.chunk().map(|chunk| (self, chunk))
+        })
+        .await
+    }
+
     fn stream(self, first: Bytes) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
         stream::unfold(Some((self, first)), |state| async {
-            let (mut reading, ready) = state?;
+            let (reading, ready) = state?;
             if ready.is_empty() {
                 return None;
             }
             // The next part is read while this one is being sent, and no further.
-            let next =
-                tokio::task::spawn_blocking(move || reading.chunk().map(|chunk| (reading, chunk))).await;
-            match next {
+            match reading.next().await {
                 Ok(Ok(next)) => Some((Ok(ready), Some(next))),
                 // The connection breaks off; the client asks again and is told.
                 Ok(Err(error)) => Some((Err(std::io::Error::other(error)), None)),
