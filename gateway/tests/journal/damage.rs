@@ -240,3 +240,34 @@ fn what_was_cut_does_not_come_back_when_the_ring_has_gone_over_its_successors() 
         assert!(opened.lost.is_empty(), "{:?}", opened.lost);
     }
 }
+
+#[test]
+fn frames_left_in_a_file_that_is_used_again_are_no_data() {
+    let disk = ModelDisk::new(1);
+    let (mut journal, opened) = open(Arc::new(disk.clone()), 1);
+    let mut written = Written::default();
+    written.opened(&opened);
+    // Nothing of these is flushed, and the first of them is gone: so they were never there.
+    while journal.stats().segments < 2 {
+        written.append(&mut journal, 1).unwrap();
+    }
+    let second_segment = journal.state().head;
+    for _ in 0..1_000 {
+        written.append(&mut journal, 1).unwrap();
+    }
+    drop(journal);
+    disk.kill_process();
+    assert!(disk.flip("segment-0000000000", 8192 + 50, 1));
+    let (mut journal, opened) = open(Arc::new(disk.clone()), 2);
+    assert!(opened.torn && opened.state.head == 2, "{opened:?}");
+    // The second segment's file is this epoch's now. What is written there ends just where a frame that lies further
+    // behind would go on.
+    let mut written = Written::default();
+    written.opened(&opened);
+    written.append(&mut journal, second_segment + 800 - 2).unwrap();
+    let head = journal.state().head;
+    drop(journal);
+    disk.kill_process();
+    let (_, opened) = open(Arc::new(disk.clone()), 3);
+    assert_eq!(opened.state.head, head + 1, "records of the life before last were taken for new ones");
+}
