@@ -99,6 +99,17 @@ fn outputs_are_the_journal_in_order_and_commits_follow_flushes() {
 }
 
 #[test]
+fn trades_that_look_alike_are_all_journaled() {
+    let mut recorder = open(&Arc::new(ModelDisk::new(1)), 0);
+    let frame = vec![trade(WALL); 3];
+    recorder.trades(frame.clone(), at(500));
+    recorder.trades(frame.clone(), at(500));
+    let trades = |batch: Batch| if let Body::Trades(trades) = batch.body { trades } else { Vec::new() };
+    let journaled: Vec<Trade> = journal(&recorder.reader()).into_iter().flat_map(trades).collect();
+    assert_eq!(journaled, vec![trade(WALL); 6]);
+}
+
+#[test]
 fn the_start_gap_runs_from_the_last_journaled_trade_to_the_first_new_one() {
     let disk = Arc::new(ModelDisk::new(1));
     let mut first = open(&disk, 0);

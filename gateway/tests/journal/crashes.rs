@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tickberry_gateway::journal::model::ModelDisk;
 use tickberry_gateway::journal::{Config, Journal};
 
-use crate::support::{Written, small, start};
+use crate::support::{Written, open, small, start};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -116,5 +116,33 @@ fn live(disk: &ModelDisk, journal: &mut Journal, written: &mut Written, steps: &
                 return;
             }
         }
+    }
+}
+
+#[test]
+fn a_power_cut_while_the_ring_goes_over_its_oldest_segment_leaves_no_hole_in_it() {
+    for seed in 0..40 {
+        let disk = ModelDisk::new(seed);
+        let (mut journal, opened) = open(Arc::new(disk.clone()), 1);
+        let mut written = Written::default();
+        written.opened(&opened);
+        // One segment that is full and durable; so long as there is no second flush, nothing is sealed.
+        while journal.stats().segments < 2 {
+            written.append(&mut journal, 2_000).unwrap();
+        }
+        journal.flush().unwrap();
+        while journal.stats().segments_recycled == 0 {
+            written.append(&mut journal, 2_000).unwrap();
+        }
+        for _ in 0..seed % 4 {
+            written.append(&mut journal, 2_000).unwrap();
+        }
+        disk.cut_power_after(0);
+        assert!(written.append(&mut journal, 1).is_err() && disk.is_off());
+        disk.power_on();
+        let (journal, opened) = open(Arc::new(disk.clone()), 2);
+        assert!(opened.lost.is_empty(), "seed {seed}: {:?}", opened.lost);
+        written.opened(&opened);
+        written.check_all(&journal.reader());
     }
 }
