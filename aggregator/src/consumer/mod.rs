@@ -10,6 +10,8 @@
 
 mod output;
 mod settling;
+#[cfg(test)]
+mod tests;
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +25,8 @@ use crate::window::{FoldConfig, Minute, ResumeError};
 use output::Writing;
 use settling::Settling;
 
-/// Rows at which no more is read from the journal until the store has taken some.
+/// Rows at which no more is read from the journal until the store has taken some, and at which a live consumer does not
+/// wait until a transaction is due.
 const FULL: usize = 10_000;
 
 /// What a fetch brings: what the journal says of itself, batches, then one of the others, which is its last.

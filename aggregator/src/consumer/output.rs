@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tickberry_store::{Cursor, WriteBatch};
 
-use super::{Action, Consumer};
+use super::{Action, Consumer, FULL};
 use crate::book::Page;
 
 /// Rows at which a batch is written before its time: the journal is being read, and the store sets the pace.
@@ -116,12 +116,16 @@ impl Consumer {
 
     /// After each event: keeps what waits within its bounds.
     pub(super) fn guard(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        if self.book.rows_waiting() >= CHUNK && !self.reader.is_live() {
+        // While live it is up to the shell when, as long as that is not too many.
+        let enough = if self.reader.is_live() { FULL } else { CHUNK };
+        if self.book.rows_waiting() >= enough {
             self.write(false, now, actions);
         }
-        if self.book.rows_waiting() > OVERFULL {
-            let since = self.writing.as_ref().map_or(now, |w| w.since);
-            let seconds = now.saturating_duration_since(since).as_secs();
+        // Only behind a batch under way: its answer, whichever it is, leads back to the store.
+        if let Some(writing) = &self.writing
+            && self.book.rows_waiting() > OVERFULL
+        {
+            let seconds = now.saturating_duration_since(writing.since).as_secs();
             tracing::warn!(source = %self.source, seconds, "the store does not keep up; it is filled from the journal later");
             self.detach();
         }
