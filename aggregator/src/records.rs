@@ -28,6 +28,11 @@ impl Records {
     pub fn body(&self) -> Option<&Body> {
         self.0.body.as_ref()
     }
+
+    /// Bytes of memory it takes, about.
+    pub fn bytes(&self) -> usize {
+        size_of::<Decoded>() + self.0.columns.heap_bytes()
+    }
 }
 
 /// For who has a batch of one message's size at hand that was never encoded.
@@ -42,6 +47,8 @@ impl TryFrom<&Batch> for Records {
 
 /// Records kept for a next batch, about as many as a feed sends in the second that a batch waits for its commit.
 const SPARE: usize = 64;
+/// Larger ones, of a burst, are not kept.
+const SPARE_BYTES: usize = 16 << 10;
 
 /// Decodes one batch after the other. Buffers go round: those of [`Decoder::recycle`] are used again, with the texts of
 /// their symbols, so that in the long run nothing is allocated for a batch.
@@ -85,7 +92,7 @@ pub struct Used(Vec<Records>);
 impl Used {
     /// Keeps what was used, if there is room.
     pub fn push(&mut self, records: Records) {
-        if self.0.len() < SPARE {
+        if self.0.len() < SPARE && records.bytes() <= SPARE_BYTES {
             self.0.push(records);
         }
     }

@@ -25,8 +25,6 @@ impl Rows {
     pub(crate) fn trades(&self, columns: &Columns, from: u64, into: &mut Vec<TradeRow>) {
         let head = columns.head();
         let received_ms = head.received_ms();
-        let symbols: Vec<Arc<str>> =
-            columns.groups().iter().map(|group| group.symbol.as_str().into()).collect();
         for (journal_offset, row) in (head.first_offset..).zip(columns.rows()) {
             if journal_offset < from {
                 continue;
@@ -35,7 +33,7 @@ impl Rows {
                 source: self.source(),
                 epoch: head.epoch.get(),
                 journal_offset,
-                symbol: symbols[usize::from(row.group)].clone(),
+                symbol: columns.groups()[usize::from(row.group)].symbol.clone().into(),
                 time_ms: row.time_ms,
                 price: columns.price(row).to_f64(),
                 volume: columns.volume(row).to_f64(),
@@ -48,7 +46,7 @@ impl Rows {
     pub(crate) fn minute(&self, minute: &window::Minute) -> MinuteRow {
         MinuteRow {
             source: self.source(),
-            symbol: minute.symbol.as_str().into(),
+            symbol: minute.symbol.clone().into(),
             start_ms: minute.start_ms,
             open: minute.open.to_f64(),
             high: minute.high.to_f64(),
@@ -67,7 +65,7 @@ impl Rows {
     pub(crate) fn day(&self, day: &window::Day) -> DayRow {
         DayRow {
             source: self.source(),
-            symbol: day.symbol.as_str().into(),
+            symbol: day.symbol.clone().into(),
             day: tickberry_store::day_text(day.start_ms),
             open: day.open.to_f64(),
             high: day.high.to_f64(),

@@ -41,6 +41,12 @@ impl Symbol {
     }
 }
 
+impl From<Symbol> for Arc<str> {
+    fn from(symbol: Symbol) -> Self {
+        symbol.0
+    }
+}
+
 /// A feed's configured name: `finnhub`, `simulated`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Source(Arc<str>);

@@ -17,9 +17,8 @@ use crate::records::{Records, Used};
 use crate::rows::Rows;
 use crate::window::{Changes, CursorState, Fold, FoldConfig, Live, Minute, ResumeError};
 
-/// Delivered records that wait for their commit. A flush takes a second; only a journal that cannot be written
-/// (its memory epoch) makes more than a few hundred wait.
-const WAITING: u64 = 200_000;
+/// Bytes of delivered records that wait for their commit: of a second, unless a flush of the journal's hangs.
+const WAITING_BYTES: usize = 16 << 20;
 
 /// The committed fold, the overlay ahead of it, and the rows that the store does not have yet.
 pub struct Book {
@@ -28,7 +27,7 @@ pub struct Book {
     /// Nothing while nobody looks.
     live: Option<Fold>,
     waiting: VecDeque<Records>,
-    waiting_records: u64,
+    waiting_bytes: usize,
     /// Committed and folded.
     used: Used,
     /// Rows of committed trades that are not in a batch yet.
@@ -69,7 +68,7 @@ impl Book {
             committed,
             live: None,
             waiting: VecDeque::new(),
-            waiting_records: 0,
+            waiting_bytes: 0,
             used: Used::default(),
             trades: Vec::new(),
             held: BTreeMap::new(),
@@ -87,7 +86,7 @@ impl Book {
         if self.waiting.is_empty() && batch.head().end_offset() <= committed {
             return self.settle(batch);
         }
-        self.waiting_records += batch.head().count;
+        self.waiting_bytes += batch.bytes();
         self.waiting.push_back(batch);
         self.commit(committed);
     }
@@ -96,7 +95,7 @@ impl Book {
     pub fn commit(&mut self, committed: u64) {
         while self.waiting.front().is_some_and(|b| b.head().end_offset() <= committed) {
             if let Some(batch) = self.waiting.pop_front() {
-                self.waiting_records -= batch.head().count;
+                self.waiting_bytes -= batch.bytes();
                 self.settle(batch);
             }
         }
@@ -114,7 +113,7 @@ impl Book {
     /// and says which record is next.
     pub fn discard(&mut self) -> Option<u64> {
         self.waiting.clear();
-        self.waiting_records = 0;
+        self.waiting_bytes = 0;
         // What was shown of it is shown anew, as it is without.
         self.live = self.live.is_some().then(|| self.overlay());
         self.committed.next_offset()
@@ -136,7 +135,7 @@ impl Book {
 
     /// True when more waits for its commit than is good; [`Book::discard`] and a fetch later are the way out.
     pub fn is_overfull(&self) -> bool {
-        self.waiting_records > WAITING
+        self.waiting_bytes > WAITING_BYTES
     }
 
     /// What was folded, for who decodes what comes next.
@@ -207,7 +206,7 @@ impl Book {
         if self.live.is_none() {
             self.live = Some(self.overlay());
         }
-        self.live.as_mut().map(|live| live.take_changes().symbols).unwrap_or_default()
+        self.live.as_mut().map(Fold::take_symbols).unwrap_or_default()
     }
 
     /// Somebody new looks: everything is news.

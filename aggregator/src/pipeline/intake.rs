@@ -10,13 +10,16 @@ impl Life<'_> {
     pub(super) fn hear(&mut self, payload: &[u8]) -> Vec<Action> {
         self.decoder.recycle(self.consumer.used());
         match self.decoder.decode(payload) {
-            Ok(batch) => self.consumer.hear(batch, Instant::now()),
+            Ok(batch) => {
+                self.unreadable = None;
+                self.consumer.hear(batch, Instant::now())
+            }
             Err(error) => {
                 self.pipeline.metrics.undecodable.inc();
                 let text = format!("a batch on the bus cannot be read: {error}");
-                if self.trouble.as_ref() != Some(&text) {
+                if self.unreadable.as_ref() != Some(&text) {
                     tracing::warn!(source = %self.pipeline.source, "{text}");
-                    self.trouble = Some(text);
+                    self.unreadable = Some(text);
                 }
                 Vec::new()
             }

@@ -31,6 +31,8 @@ pub(super) struct Life<'a> {
     pub(super) written: Option<Written>,
     /// What is wrong with the journal, for the status.
     pub(super) trouble: Option<String>,
+    /// Why the last message of the bus cannot be read.
+    pub(super) unreadable: Option<String>,
     /// Everything is to be published again once nothing is missing: a new life, or a new broker.
     pub(super) show_all: bool,
 }
@@ -59,6 +61,7 @@ impl<'a> Life<'a> {
             watermark,
             written: None,
             trouble: None,
+            unreadable: None,
             show_all: true,
         }
     }
@@ -154,7 +157,7 @@ impl<'a> Life<'a> {
         metrics.implausible.set(counters.implausible);
         metrics.suspected_copies.set(counters.suspected_copies);
         metrics.lost.set(counters.lost);
-        self.pipeline.post(Some((reader, self.trouble.as_ref())));
+        self.pipeline.post(Some((reader, self.trouble.as_ref().or(self.unreadable.as_ref()))));
     }
 }
 

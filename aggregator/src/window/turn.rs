@@ -45,12 +45,34 @@ impl Fold {
             let stats = state.day(day, |_| true);
             changes.days.extend(stats.map(|stats| Day::of(&state.name, day, &stats)));
         }
-        for slot in pending.symbols {
+        changes.symbols = self.told(pending.symbols);
+        changes
+    }
+
+    /// The symbols of which something changed since this was called before. What else changed is told no more: for who
+    /// shows this fold, and asks [`Fold::live`] now and then.
+    pub fn take_symbols(&mut self) -> Vec<Symbol> {
+        if self.replay.is_some() {
+            return Vec::new();
+        }
+        let pending = std::mem::take(&mut self.pending);
+        self.pending.batch = pending.batch;
+        for (slot, start) in pending.windows {
+            let state = &mut self.symbols[slot as usize];
+            if let Ok(index) = state.find(start) {
+                state.windows[index].dirty = false;
+            }
+        }
+        self.told(pending.symbols)
+    }
+
+    fn told(&mut self, slots: Vec<u32>) -> Vec<Symbol> {
+        let tell = |slot: u32| {
             let state = &mut self.symbols[slot as usize];
             state.dirty = false;
-            changes.symbols.push(state.name.clone());
-        }
-        changes
+            state.name.clone()
+        };
+        slots.into_iter().map(tell).collect()
     }
 
     /// Notes everything as changed: for who shows this fold in the place of another.

@@ -145,6 +145,13 @@ impl Columns {
         &self.rows
     }
 
+    /// Bytes of memory its buffers hold, without the texts of symbols and conditions, which are shared.
+    pub fn heap_bytes(&self) -> usize {
+        self.groups.capacity() * size_of::<Group>()
+            + self.rows.capacity() * size_of::<Row>()
+            + self.conditions.capacity() * size_of::<Conditions>()
+    }
+
     /// True only if no trade's time is before that of the trade before it.
     pub const fn are_in_order(&self) -> bool {
         self.in_order
