@@ -49,6 +49,13 @@ SEEDS ?= 3000
 sim: ## Deterministic simulation: SEEDS=3000 worlds of crashes, lost messages and bad disks from SEED= on (release build)
 	@$(CARGO) run --locked --release --quiet -p tickberry-sim -- --seeds $(SEEDS) --seed $(if $(SEED),$(SEED),1)
 
+# Names of patches in tests/breaks/; none: all.
+BREAKS ?=
+
+.PHONY: breaks
+breaks: ## Break the program on purpose, one patch of tests/breaks/ at a time: the tests must notice each (BREAKS=names)
+	@scripts/breaks $(BREAKS)
+
 .PHONY: lint
 lint: ## Formatting, clippy and shellcheck, warnings are errors
 	@$(CARGO) fmt --all --check
