@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use serde::Deserialize;
+use tickberry_aggregator::frames::Frames;
 use tickberry_aggregator::window::{Fold, FoldConfig};
 use tickberry_service::config::duration;
 use tickberry_service::exit::{Code, Failure};
 use tickberry_wire::json::MinuteJson;
-use tickberry_wire::{Body, Source, decode};
+use tickberry_wire::{Columns, Source, decode_columns};
 
 use super::status::{self, Stream};
 use crate::cli::Audit;
@@ -93,6 +94,8 @@ struct Recomputed {
     at: SocketAddr,
     source: Source,
     fold: Fold,
+    /// The batch at hand.
+    columns: Columns,
     next: u64,
     /// Minutes before this may lack trades that the journal holds no more.
     whole_from_ms: Option<i64>,
@@ -108,6 +111,7 @@ impl Recomputed {
             at,
             source,
             fold,
+            columns: Columns::default(),
             next: 0,
             whole_from_ms: None,
             minutes: BTreeMap::new(),
@@ -117,8 +121,9 @@ impl Recomputed {
 
     /// Reads on up to an offset.
     async fn read(&mut self, to: u64) -> Result<(), Failure> {
+        let source = self.source.clone();
         let broken = |why: String| {
-            Failure::new(Code::Unavailable, format!("the journal of {} cannot be read: {why}", self.source))
+            Failure::new(Code::Unavailable, format!("the journal of {source} cannot be read: {why}"))
         };
         let client = client()?;
         let mut from = self.next;
@@ -155,40 +160,34 @@ impl Recomputed {
         if from > self.next || self.next == 0 {
             self.whole_from_ms = if from == 0 { Some(i64::MIN) } else { None };
         }
-        let (mut body, mut buffer, mut batches) = (answer.bytes_stream(), Vec::new(), 0);
+        let (mut body, mut frames, mut batches) = (answer.bytes_stream(), Frames::default(), 0);
         while let Some(chunk) = body.next().await {
-            buffer.extend_from_slice(
-                &chunk.map_err(|error| Failure::new(Code::Unavailable, super::root_cause(&error)))?,
-            );
-            let mut at = 0;
-            while let Some((length, rest)) = buffer[at..].split_first_chunk::<4>() {
-                let length = u32::from_le_bytes(*length) as usize;
-                let Some(bytes) = rest.get(..length) else { break };
-                self.take(bytes)?;
-                at += 4 + length;
+            frames.push(&chunk.map_err(|error| Failure::new(Code::Unavailable, super::root_cause(&error)))?);
+            while let Some(frame) = frames.next_frame().map_err(broken)? {
+                self.take(&frame)?;
                 batches += 1;
                 if batches % BATCHES == 0 {
                     self.collect();
                 }
             }
-            buffer.drain(..at);
         }
         self.collect();
         Ok(())
     }
 
     fn take(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        let batch = decode(bytes)
+        let body = decode_columns(bytes, &mut self.columns)
             .map_err(|error| Failure::new(Code::Io, format!("the journal of {}: {error}", self.source)))?;
-        if batch.first_offset < self.next {
+        let head = self.columns.head();
+        if head.first_offset < self.next {
             return Ok(());
         }
-        if let (None, Body::Trades(trades)) = (self.whole_from_ms, &batch.body) {
-            let newest = trades.iter().map(|trade| trade.time_ms).max().unwrap_or(0);
+        let newest = self.columns.rows().iter().map(|row| row.time_ms).max();
+        if let (None, Some(newest)) = (self.whole_from_ms, newest) {
             self.whole_from_ms = Some(newest - newest.rem_euclid(MINUTE_MS) + MINUTE_MS);
         }
-        self.next = batch.end_offset();
-        self.fold.apply_batch(&batch);
+        self.next = head.end_offset();
+        self.fold.apply(&self.columns, body.as_ref());
         Ok(())
     }
 
