@@ -41,7 +41,8 @@ pub(super) fn step(
     Ok(done)
 }
 
-/// Removes the oldest block that is wholly too old, or the source's oldest when all trades are too many bytes.
+/// Removes the source's oldest block if it is wholly too old, or the oldest of all sources when their trades are too many
+/// bytes: a source that is consumed no more must not crowd out those that are.
 fn trades(
     c: &Connection,
     retention: &Retention,
@@ -51,15 +52,15 @@ fn trades(
 ) -> rusqlite::Result<()> {
     let bytes: i64 = c.query_row("SELECT coalesce(sum(bytes), 0) FROM _trade_blocks", [], |r| r.get(0))?;
     let too_many = u64::try_from(bytes).unwrap_or(0) > retention.trades_bytes;
-    let oldest: Option<(i64, i64, i64)> = c
+    let oldest: Option<(String, i64, i64, i64)> = c
         .query_row(
-            "SELECT epoch, block, max_ms FROM _trade_blocks WHERE source = ?1
+            "SELECT source, epoch, block, max_ms FROM _trade_blocks WHERE source = ?1 OR ?2
              ORDER BY max_ms, epoch, block LIMIT 1",
-            [source],
-            |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)),
+            params![source, too_many],
+            |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)),
         )
         .optional()?;
-    let Some((epoch, block, max_ms)) = oldest else { return Ok(()) };
+    let Some((source, epoch, block, max_ms)) = oldest else { return Ok(()) };
     if !too_many && max_ms >= before_ms {
         return Ok(());
     }

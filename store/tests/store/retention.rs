@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use tickberry_store::sqlite::{SqliteConfig, SqliteReader, SqliteWriter};
-use tickberry_store::{Query, Retention, StoreReader, StoreWriter, WriteBatch};
+use tickberry_store::{Cursor, Query, Retention, StoreReader, StoreWriter, TradeRow, WriteBatch};
 
 use crate::kit::{START, batch, content, cursor, file, minute, trade, writer};
 
@@ -74,6 +74,34 @@ fn trades_go_by_bytes_and_the_estimate_is_honest() {
     let left: i64 =
         c.query_row("SELECT sum(pgsize) FROM dbstat WHERE name = 'trades'", [], |r| r.get(0)).unwrap();
     assert!((1_500_000..3_600_000).contains(&left), "{left}");
+}
+
+#[test]
+fn bytes_of_a_source_that_is_consumed_no_more_go_first() {
+    let directory = tempfile::tempdir().unwrap();
+    let retention = Retention { trades_bytes: 2_000_000, ..Retention::default() };
+    let mut w =
+        SqliteWriter::open(SqliteConfig { retention, ..SqliteConfig::new(file(&directory)) }).unwrap();
+    let of = |source: &str, first: u64| {
+        let trade = |o: u64| TradeRow { source: source.into(), ..trade(o, "A", START + o as i64) };
+        let cursor = Cursor { source: source.into(), ..cursor(first + 1000) };
+        WriteBatch { trades: (first..first + 1000).map(trade).collect(), ..WriteBatch::new(cursor) }
+    };
+    for first in (0..40_000).step_by(1000) {
+        w.write(&of("before", first)).unwrap();
+    }
+    for first in (40_000..60_000).step_by(1000) {
+        w.write(&of("finnhub", first)).unwrap();
+    }
+    let removed = run(&mut w, START + 60_000);
+    let reader = SqliteReader::open(file(&directory)).unwrap();
+    let kept = |source: &str| {
+        let query = Query { source: Some(source.into()), ..Query::symbol("A", 100_000) };
+        reader.trades(&query).unwrap().len() as u64
+    };
+    assert_eq!(kept("finnhub"), 20_000, "what is consumed is younger");
+    assert_eq!(kept("before"), 40_000 - removed);
+    assert!(removed > 20_000, "{removed}");
 }
 
 #[test]
