@@ -86,6 +86,8 @@ pub struct ConfigError {
     pub message: String,
 }
 
+/// The status tells of each symbol in one message, and a message has 64 KiB. Finnhub's free plan has 50.
+const MAX_SYMBOLS: usize = 400;
 /// The journal's segments are this part of it.
 const SEGMENTS: u64 = 16;
 
@@ -98,6 +100,15 @@ impl Config {
         let refuse = |key, message: String| Err(ConfigError { key, message });
         if self.symbols.is_empty() {
             return refuse("symbols", "name at least one, for example [\"BINANCE:BTCUSDT\"]".to_owned());
+        }
+        if self.symbols.len() > MAX_SYMBOLS {
+            return refuse(
+                "symbols",
+                format!(
+                    "{} symbols are too many; name at most {MAX_SYMBOLS}, and the others at another gateway with a source of its own",
+                    self.symbols.len()
+                ),
+            );
         }
         let mut sorted = self.symbols.clone();
         sorted.sort();
