@@ -8,6 +8,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
@@ -21,6 +22,7 @@ use serde_json::json;
 use tickberry_wire::{GapReason, Source};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinError;
+use tokio::time::timeout;
 
 pub mod body;
 mod lines;
@@ -34,6 +36,8 @@ const MAX_READERS: usize = 32;
 /// Of these so many read and unpack at a time, the others wait for their turn: the live stream shares the processor with
 /// them, and must not share it with all.
 const TURNS: usize = 1;
+/// One that does not get its turn in this time reads all the same: another may wait for a bad sector.
+const LONGEST_TURN: Duration = Duration::from_secs(1);
 /// The content type of the body.
 pub const CONTENT_TYPE: &str = "application/vnd.tickberry.batches";
 
@@ -176,7 +180,7 @@ impl Reading {
 
     /// Waits for its turn and reads the next part.
     async fn next(mut self) -> Result<Result<(Self, Bytes), ReadError>, JoinError> {
-        let turn = self.turns.clone().acquire_owned().await;
+        let turn = timeout(LONGEST_TURN, self.turns.clone().acquire_owned()).await;
         tokio::task::spawn_blocking(move || {
             // It lasts as long as the work, also where nobody waits for the outcome any more.
             let _turn = turn;
