@@ -7,7 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use tickberry_service::Shutdown;
 use tickberry_service::mqtt::{Event, Events, Publisher};
 use tickberry_wire::json::FeedState;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep_until};
 
 use crate::core::{Command, Core};
@@ -58,7 +58,10 @@ pub(crate) struct Driver {
 
 impl Driver {
     /// Runs until the shutdown, then journals, flushes and says goodbye.
-    pub(crate) async fn run(mut self, shutdown: Shutdown) {
+    ///
+    /// # Errors
+    /// When a flush ended abnormally: nothing would be committed any more, and a start finds all that was written.
+    pub(crate) async fn run(mut self, shutdown: Shutdown) -> Result<(), JoinError> {
         let mut link = Link::Down;
         let mut flushing: Option<JoinHandle<FlushOutcome>> = None;
         let (mut flush, mut second) = (every(self.flush_every), every(Duration::from_secs(1)));
@@ -69,7 +72,7 @@ impl Driver {
                 event = link.next() => self.linked(event, &mut link),
                 outcome = joined(&mut flushing) => {
                     flushing = None;
-                    self.flushed(outcome);
+                    self.flushed(outcome)?;
                 }
                 _ = flush.tick(), if flushing.is_none() => flushing = self.flush(),
                 _ = second.tick() => self.second(),
@@ -89,7 +92,7 @@ impl Driver {
                 self.show();
             }
         }
-        self.end(link, flushing).await;
+        self.end(link, flushing).await
     }
 
     fn linked(&mut self, event: LinkEvent, link: &mut Link) {
@@ -159,16 +162,11 @@ impl Driver {
         }))
     }
 
-    fn flushed(&mut self, outcome: Result<FlushOutcome, tokio::task::JoinError>) {
-        match outcome {
-            Ok((flush, outcome, took)) => {
-                self.metrics.flush_seconds.observe(took.as_secs_f64());
-                self.core.recorder().end_flush(flush, outcome, self.watch.now());
-            }
-            Err(error) => {
-                tracing::error!(%error, "a flush ended abnormally; nothing is committed until a restart")
-            }
-        }
+    fn flushed(&mut self, outcome: Result<FlushOutcome, JoinError>) -> Result<(), JoinError> {
+        let (flush, outcome, took) = outcome?;
+        self.metrics.flush_seconds.observe(took.as_secs_f64());
+        self.core.recorder().end_flush(flush, outcome, self.watch.now());
+        Ok(())
     }
 
     fn show(&mut self) {
@@ -178,14 +176,14 @@ impl Driver {
     }
 
     /// What was received is journaled already; it is flushed, told, and then the connections end.
-    async fn end(mut self, link: Link, flushing: Option<JoinHandle<FlushOutcome>>) {
+    async fn end(mut self, link: Link, flushing: Option<JoinHandle<FlushOutcome>>) -> Result<(), JoinError> {
         if let Some(flushing) = flushing {
             let outcome = flushing.await;
-            self.flushed(outcome);
+            self.flushed(outcome)?;
         }
         if let Some(last) = self.flush() {
             let outcome = last.await;
-            self.flushed(outcome);
+            self.flushed(outcome)?;
         }
         self.publish();
         let will = self.status.will();
@@ -198,6 +196,7 @@ impl Driver {
         tokio::join!(link.close(), self.publisher.close(), mirror);
         let state = self.core.recorder().state();
         tracing::info!(head = state.head, committed = state.committed, "the gateway has ended");
+        Ok(())
     }
 }
 
@@ -224,9 +223,7 @@ async fn up(bus: &mut Events) {
 }
 
 /// The flush's outcome; waits for ever where none is under way.
-async fn joined(
-    flushing: &mut Option<JoinHandle<FlushOutcome>>,
-) -> Result<FlushOutcome, tokio::task::JoinError> {
+async fn joined(flushing: &mut Option<JoinHandle<FlushOutcome>>) -> Result<FlushOutcome, JoinError> {
     match flushing {
         Some(task) => task.await,
         None => std::future::pending().await,

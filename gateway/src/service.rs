@@ -142,7 +142,7 @@ impl Built {
     /// of its own.
     ///
     /// # Errors
-    /// Only when that thread ended abnormally.
+    /// Only when that thread, or the one of a flush, ended abnormally.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), RunError> {
         let Parts { config, deps, core, watch, connector, metrics } = self.driver_parts;
         let source = config.source.clone();
@@ -169,12 +169,11 @@ impl Built {
             flush_every,
         };
         let runtime = tokio::runtime::Handle::current();
-        tokio::task::spawn_blocking(move || runtime.block_on(driver.run(shutdown))).await?;
-        Ok(())
+        Ok(tokio::task::spawn_blocking(move || runtime.block_on(driver.run(shutdown))).await??)
     }
 }
 
 /// Why a gateway ended without being asked.
 #[derive(Debug, thiserror::Error)]
-#[error("the gateway's thread ended abnormally: {0}")]
+#[error("a thread of the gateway's ended abnormally: {0}")]
 pub struct RunError(#[from] tokio::task::JoinError);

@@ -51,6 +51,9 @@ pub enum TaskError<E> {
         /// Its error.
         error: E,
     },
+    /// A task ended although nobody had asked it to.
+    #[error("{0} ended without being asked")]
+    Unasked(&'static str),
     /// A task panicked.
     #[error("a task panicked: {0}")]
     Panicked(tokio::task::JoinError),
@@ -68,7 +71,7 @@ impl<E: std::fmt::Display + Send + 'static> Tasks<E> {
     /// Waits until all have ended. The first to end, however it ends, cancels the token; from then on they have `limit`.
     ///
     /// # Errors
-    /// The first task that failed or panicked, or that some did not end in time.
+    /// The first task that failed, panicked or ended unasked, or that some did not end in time.
     pub async fn join(mut self, shutdown: &Shutdown, limit: Duration) -> Result<(), TaskError<E>> {
         let mut outcome = Ok(());
         let first = tokio::select! {
@@ -119,7 +122,8 @@ impl<E: std::fmt::Display + Send + 'static> Stage<E> {
 /// Waits for the shutdown, or for a task that ends before it, and then ends the stages one after the other.
 ///
 /// # Errors
-/// The first task that failed or panicked. One that was late has been logged; its stage's time is all it gets.
+/// The first task that failed, panicked or ended unasked. One that was late has been logged; its stage's time is all it
+/// gets.
 pub async fn join_stages<E>(stages: Vec<Stage<E>>, shutdown: &Shutdown) -> Result<(), TaskError<E>>
 where
     E: std::fmt::Display + Send + 'static,
@@ -155,12 +159,8 @@ fn note<E: std::fmt::Display>(
     outcome: &mut Result<(), TaskError<E>>,
 ) {
     let error = match ended {
-        Ok((task, Ok(()))) => {
-            if !asked {
-                tracing::warn!(task, "ended without being asked");
-            }
-            return;
-        }
+        Ok((_, Ok(()))) if asked => return,
+        Ok((name, Ok(()))) => TaskError::Unasked(name),
         Ok((name, Err(error))) => TaskError::Failed { name, error },
         Err(error) => TaskError::Panicked(error),
     };
@@ -186,6 +186,14 @@ mod tests {
         tasks.spawn("fails", async { Err("broken") });
         let error = tasks.join(&shutdown, DRAIN).await.unwrap_err();
         assert_eq!(error.to_string(), "fails: broken");
+    }
+
+    #[tokio::test]
+    async fn a_task_that_ends_by_itself_is_a_failure() {
+        let mut tasks = Tasks::<&str>::default();
+        tasks.spawn("returns", async { Ok(()) });
+        let error = tasks.join(&Shutdown::new(), DRAIN).await.unwrap_err();
+        assert_eq!(error.to_string(), "returns ended without being asked");
     }
 
     #[tokio::test]

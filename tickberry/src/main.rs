@@ -6,6 +6,7 @@ mod config;
 mod place;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 use tickberry_service::exit::{Code, Failure};
@@ -59,12 +60,18 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     }
 }
 
+/// How long threads are waited for after the orderly end: with it, less than the 5 s that are promised.
+const LAST_WAIT: Duration = Duration::from_millis(500);
+
 fn block_on(command: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(Code::Io, format!("cannot start the runtime: {error}")))?
-        .block_on(command)
+        .map_err(|error| Failure::new(Code::Io, format!("cannot start the runtime: {error}")))?;
+    let outcome = runtime.block_on(command);
+    // Everybody had time to end. A thread that still waits for a disk must not hold the process up.
+    runtime.shutdown_timeout(LAST_WAIT);
+    outcome
 }
 
 /// Help and version are no errors; everything else is wrong use.
