@@ -34,6 +34,8 @@ pub struct Config {
     pub lateness: Duration,
     /// Whether each trade is also published as JSON.
     pub mirror: bool,
+    /// Address, `host:port`, at which other machines reach the journal. Absent: the one the gateway's HTTP is bound to.
+    pub announce: Option<String>,
     /// Without any frame for this long the connection is closed and made anew.
     #[serde(with = "duration")]
     pub stall_after: Duration,
@@ -66,6 +68,7 @@ impl Default for Config {
             flush: Duration::from_secs(1),
             lateness: Duration::from_secs(2),
             mirror: true,
+            announce: None,
             stall_after: Duration::from_secs(150),
             quiet_after: Duration::from_secs(60),
             backoff_first: Duration::from_millis(500),

@@ -1,5 +1,6 @@
 //! One role in a process of its own, as on a shelf.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -32,13 +33,14 @@ pub(crate) async fn gateway(settings: Settings) -> Result<ExitCode, Failure> {
     let data_dir = DataDir::open(&settings.data_dir.join("gateway"), "real")?;
     let bus = bus(&settings)?;
     let (listener, at) = listen(settings.file.http.gateway, "http.gateway").await?;
+    let announced = announced(settings.file.gateway.announce.as_deref(), at)?;
     let deps = tickberry_gateway::Deps {
         token: settings.token,
         simulated: false,
         journal_dir: journal_dir(data_dir.path(), &settings.file.gateway),
         bus,
         node: settings.node,
-        http: format!("http://{at}"),
+        http: format!("http://{announced}"),
     };
     let gateway = tickberry_gateway::build(settings.file.gateway, deps).map_err(gateway_failure)?;
     let readiness = ready();
@@ -109,10 +111,25 @@ fn no_password() -> Failure {
     )
 }
 
-async fn listen(at: std::net::SocketAddr, key: &str) -> Result<(TcpListener, std::net::SocketAddr), Failure> {
+async fn listen(at: SocketAddr, key: &str) -> Result<(TcpListener, SocketAddr), Failure> {
     let listener = http::bind(Address { at, is_default: false }, key).await?;
     let at = listener.local_addr().map_err(|error| Failure::new(Code::Io, error))?;
     Ok((listener, at))
+}
+
+/// Where aggregators are told to find the journal.
+fn announced(configured: Option<&str>, bound: SocketAddr) -> Result<String, Failure> {
+    match configured {
+        Some(address) => Ok(address.to_owned()),
+        None if bound.ip().is_unspecified() => Err(Failure::new(
+            Code::Config,
+            format!(
+                "http.gateway = {bound} is no address that an aggregator elsewhere could use: set gateway.announce, for example \"pi4.local:{}\", or bind one address",
+                bound.port()
+            ),
+        )),
+        None => Ok(bound.to_string()),
+    }
 }
 
 /// A role that was built is ready.
@@ -199,4 +216,20 @@ pub(crate) fn broker_failure(error: tickberry_broker::Error) -> Failure {
         _ => Code::Failure,
     };
     Failure::new(code, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_is_announced_where_others_can_reach_it() {
+        let bound = "127.0.0.1:9181".parse().unwrap();
+        assert_eq!(announced(None, bound).unwrap(), "127.0.0.1:9181");
+        assert_eq!(announced(Some("pi4.local:9181"), bound).unwrap(), "pi4.local:9181");
+        let everywhere = "0.0.0.0:9181".parse().unwrap();
+        assert_eq!(announced(Some("pi4.local:9181"), everywhere).unwrap(), "pi4.local:9181");
+        let failure = announced(None, everywhere).unwrap_err();
+        assert!(failure.to_string().contains("gateway.announce"), "{failure}");
+    }
 }
