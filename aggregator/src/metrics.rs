@@ -70,6 +70,8 @@ metrics! {
     suspected_copies: Gauge = "suspected_copies_records";
     /// Offsets that could not be had, since the journal's beginning.
     lost: Gauge = "lost_records";
+    /// Trades given to the store as new although it had them, since the start. It keeps each once.
+    doubled: Counter = "doubled_records";
     /// Rows written to the store.
     rows: Counter = "store_rows";
     /// Transactions written to the store.

@@ -113,6 +113,8 @@ mod tests {
             consumed: 2,
             stored: 2,
             store: "sqlite".into(),
+            lost: Some(0),
+            doubled: Some(0),
             message: None,
         };
         board.post(status.clone());

@@ -209,6 +209,12 @@ function line(stream) {
   say([`stored in ${store}`, "stored"], count(stream.stored), stream.stored, "below this offset the store holds everything", "step");
   const behind = stream.head - stream.stored;
   say(["", "behind"], behind === 0 ? "✓ all in" : `${many(behind, "record")} on the way`, behind, "received, not yet stored", behind === 0 ? "end" : "");
+  if (stream.lost != null) {
+    say(["Lost", "lost"], count(stream.lost), stream.lost, "records below that offset that no journal could give any more", stream.lost ? "bad" : "");
+  }
+  if (stream.doubled != null) {
+    say(["Doubled", "doubled"], count(stream.doubled), stream.doubled, "trades the store was given again as new since the aggregator started; it keeps each once", stream.doubled ? "bad" : "");
+  }
   if (stream.disk != null) {
     say(["Written to disk today", "disk_bytes_today"], bytes(stream.disk), stream.disk, `${grouped(stream.disk)} bytes since midnight UTC`);
   }

@@ -275,6 +275,8 @@ async fn feed(
                 consumed: head,
                 stored,
                 store: "sqlite".into(),
+                lost: Some(0),
+                doubled: Some(0),
                 message: None,
             }));
         }

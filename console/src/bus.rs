@@ -52,7 +52,8 @@ pub(crate) fn read(path: &str, payload: &[u8]) -> Result<Vec<Event>, Unreadable>
             }
             "aggregator" => {
                 let detail: Option<AggregatorStatus> = status(payload)?;
-                Ok(detail.map(|detail| aggregator(&node, detail)).unwrap_or_default())
+                let gone = || vec![Event::AggregatorGone { node: node.clone() }];
+                Ok(detail.map_or_else(gone, |detail| aggregator(&node, detail)))
             }
             _ => Ok(Vec::new()),
         },
@@ -187,6 +188,8 @@ fn aggregator(node: &str, status: AggregatorStatus) -> Vec<Event> {
             consumed: stream.consumed,
             stored: stream.stored,
             store: stream.store.into_owned(),
+            lost: stream.lost,
+            doubled: stream.doubled,
             message: stream.message,
         })
     };

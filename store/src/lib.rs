@@ -27,4 +27,4 @@ mod traits;
 
 pub use error::{ErrorKind, StoreError};
 pub use rows::{Cursor, DayRow, GapRow, MinuteRow, TradeRow, WriteBatch, columns, day_text};
-pub use traits::{Query, Retained, Retention, Series, StoreReader, StoreWriter};
+pub use traits::{Query, Receipt, Retained, Retention, Series, StoreReader, StoreWriter};

@@ -16,7 +16,7 @@ pub trait StoreWriter: Send {
     fn cursors(&mut self) -> Result<Vec<Cursor>, StoreError>;
 
     /// Writes all of the batch, or none of it. Repeating a batch changes nothing.
-    fn write(&mut self, batch: &WriteBatch) -> Result<(), StoreError>;
+    fn write(&mut self, batch: &WriteBatch) -> Result<Receipt, StoreError>;
 
     /// One bounded step of forgetting what is too old or too much, by the source's own time (`watermark_ms`):
     /// a recorded session of past years is not old. Call it now and then while it says [`Retained::more`].
@@ -28,6 +28,14 @@ pub trait StoreWriter: Send {
     fn settle(&self) -> Duration {
         Duration::ZERO
     }
+}
+
+/// What a store says of a batch it took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// Trades of it that were there already although nobody else writes the store: whoever gave them has counted them
+    /// before. The rows are there once all the same.
+    pub doubled: u64,
 }
 
 /// How much is kept.

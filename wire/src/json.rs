@@ -266,6 +266,13 @@ pub struct StreamStatus {
     pub stored: u64,
     /// `sqlite` or `influxdb`.
     pub store: Cow<'static, str>,
+    /// Records below `stored` that no journal could give any more, since the journal's beginning. Null from a release
+    /// that does not say.
+    #[serde(default)]
+    pub lost: Option<u64>,
+    /// Trades given to the store as new although it had them, since the aggregator started. Null as above.
+    #[serde(default)]
+    pub doubled: Option<u64>,
     /// A sentence for a person when something is wrong; else null.
     pub message: Option<String>,
 }

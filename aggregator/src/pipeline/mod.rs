@@ -143,6 +143,8 @@ impl Pipeline {
             consumed: reader.map_or(self.stored, Reader::next),
             stored: self.stored,
             store: self.parts.store.into(),
+            lost: Some(self.metrics.lost.get()),
+            doubled: Some(self.metrics.doubled.get()),
             message: self.store_trouble.clone().or_else(|| trouble.flatten().cloned()),
         });
     }

@@ -36,7 +36,7 @@ pub struct View {
     bus: Bus,
     feeds: BTreeMap<String, Feed>,
     /// By source and node.
-    aggregators: BTreeMap<(String, String), AggregatorReport>,
+    aggregators: BTreeMap<(String, String), Aggregator>,
     /// By source and symbol.
     symbols: BTreeMap<(String, String), SymbolView>,
     /// Version of the last change of `feeds`, `aggregators` or `bus`.
@@ -49,6 +49,12 @@ pub struct View {
 struct Bus {
     up: bool,
     since_ms: i64,
+}
+
+#[derive(Debug, Default)]
+struct Aggregator {
+    report: AggregatorReport,
+    is_gone: bool,
 }
 
 #[derive(Debug, Default)]
@@ -101,10 +107,18 @@ impl View {
             Event::Aggregator(report) => {
                 let key = (report.source.clone(), report.node.clone());
                 if self.aggregators.contains_key(&key) || self.aggregators.len() < MAX_SOURCES {
-                    self.aggregators.insert(key, report);
+                    self.aggregators.insert(key, Aggregator { report, is_gone: false });
                     self.system_changed = version;
                 } else {
                     self.refused += 1;
+                }
+            }
+            Event::AggregatorGone { node } => {
+                for ((_, owner), aggregator) in &mut self.aggregators {
+                    if *owner == node && !aggregator.is_gone {
+                        aggregator.is_gone = true;
+                        self.system_changed = version;
+                    }
                 }
             }
             Event::Live(live) => {

@@ -18,6 +18,11 @@ pub enum Event {
     },
     /// An aggregator's status.
     Aggregator(AggregatorReport),
+    /// An aggregator of this node has gone (its last will, or a clean end).
+    AggregatorGone {
+        /// Which one.
+        node: String,
+    },
     /// The newest of one symbol.
     Live(LiveReport),
     /// A minute that became final or was revised.
@@ -141,6 +146,10 @@ pub struct AggregatorReport {
     pub stored: u64,
     /// `sqlite` or `influxdb`.
     pub store: String,
+    /// Records that no journal could give any more, if it says so.
+    pub lost: Option<u64>,
+    /// Trades given to the store again, if it says so.
+    pub doubled: Option<u64>,
     /// What somebody should know or do, in words.
     pub message: Option<String>,
 }

@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use super::{AggregatorReport, Feed, View};
+use super::{Aggregator, AggregatorReport, Feed, View};
+
+/// What is said of an aggregator that has gone.
+const NOT_RUNNING: &str = "the aggregator is not running; what arrives waits in the journal until it is back";
 
 /// The answer of `/api/v1/status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -65,6 +68,12 @@ pub struct StreamStatus {
     pub stored: u64,
     /// Which kind of store.
     pub store: String,
+    /// Records below `stored` that no journal could give any more; without it, `stored == head` would look whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost: Option<u64>,
+    /// Trades given to the store again although it had them; it keeps each once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub doubled: Option<u64>,
     /// What somebody should know or do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -109,7 +118,7 @@ impl View {
     fn streams(&self, source: &str, feed: &Feed) -> Vec<StreamStatus> {
         let certain = self.bus.up && feed.gone_ms.is_none() && feed.report.is_some();
         let progress = &feed.progress;
-        let row = |report: &AggregatorReport| StreamStatus {
+        let row = |Aggregator { report, is_gone }: &Aggregator| StreamStatus {
             source: source.to_owned(),
             epoch: progress.epoch.unwrap_or_default(),
             head: progress.head,
@@ -117,12 +126,15 @@ impl View {
             consumed: report.consumed,
             stored: progress.stored(report.epoch, report.stored, certain),
             store: report.store.clone(),
-            message: report.message.clone(),
+            lost: report.lost,
+            doubled: report.doubled,
+            message: if *is_gone { Some(NOT_RUNNING.into()) } else { report.message.clone() },
         };
         let of_source = self.aggregators.iter().filter(|((owner, _), _)| owner == source);
         let rows: Vec<_> = of_source.map(|(_, report)| row(report)).collect();
         if rows.is_empty() {
-            return vec![row(&AggregatorReport { store: "none".into(), ..AggregatorReport::default() })];
+            let report = AggregatorReport { store: "none".into(), ..AggregatorReport::default() };
+            return vec![row(&Aggregator { report, is_gone: false })];
         }
         rows
     }

@@ -2,16 +2,26 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::{Cursor, WriteBatch};
+use crate::{Cursor, Receipt, WriteBatch};
 
 /// What became of a batch.
 pub(super) enum Done {
-    /// It is written; the block whose row is owed.
-    Written(Option<(i64, i64)>),
+    /// It is written; the block whose row is owed, and what is to be said.
+    Written(Option<(i64, i64)>, Receipt),
     /// All of it was there already.
     There,
     /// Another writer is ahead, and whether in the same journal cannot be told here.
     Overtaken,
+}
+
+/// Where a batch meets the store.
+pub(super) enum Place {
+    /// The store is as this writer left it.
+    Alone,
+    /// Another writer has written, but is not ahead of the batch.
+    Beside,
+    /// Another writer is ahead: nothing is to be written.
+    Behind(Done),
 }
 
 /// What tells one cursor of a source from another.
@@ -24,20 +34,20 @@ pub(super) fn key(cursor: &Cursor) -> (i64, i64) {
 /// Who writes the same journal writes the same rows, so of a batch behind the cursor everything is there. That the
 /// journal is the same is sure within an epoch only; else the caller has to begin again from the file's cursor. A
 /// cursor that this writer itself put there may be taken back: it knows why (another journal, a backup).
-pub(super) fn overtaken(
+pub(super) fn place(
     connection: &Connection,
     known: Option<(i64, i64)>,
     batch: &WriteBatch,
-) -> rusqlite::Result<Option<Done>> {
+) -> rusqlite::Result<Place> {
     let there: Option<(i64, i64)> = connection
         .prepare_cached("SELECT epoch, stored FROM _cursor WHERE source = ?1")?
         .query_row([&batch.cursor.source], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
-    let Some(there) = there.filter(|there| Some(*there) != known) else { return Ok(None) };
+    let Some(there) = there.filter(|there| Some(*there) != known) else { return Ok(Place::Alone) };
     let (epoch, stored) = key(&batch.cursor);
     Ok(match there {
-        (_, ahead) if ahead <= stored => None,
-        (same, _) if same == epoch || batch.rows() == 0 => Some(Done::There),
-        _ => Some(Done::Overtaken),
+        (_, ahead) if ahead <= stored => Place::Beside,
+        (same, _) if same == epoch || batch.rows() == 0 => Place::Behind(Done::There),
+        _ => Place::Behind(Done::Overtaken),
     })
 }

@@ -3,9 +3,11 @@
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::open::{SqliteWriter, sqlite_error};
-use super::overtaken::{Done, key, overtaken};
+use super::overtaken::{Done, Place, key, place};
 use super::{blocks, read, retain};
-use crate::{Cursor, DayRow, GapRow, MinuteRow, Retained, StoreError, StoreWriter, TradeRow, WriteBatch};
+use crate::{
+    Cursor, DayRow, GapRow, MinuteRow, Receipt, Retained, StoreError, StoreWriter, TradeRow, WriteBatch,
+};
 
 impl StoreWriter for SqliteWriter {
     fn name(&self) -> &'static str {
@@ -18,22 +20,22 @@ impl StoreWriter for SqliteWriter {
         Ok(cursors)
     }
 
-    fn write(&mut self, batch: &WriteBatch) -> Result<(), StoreError> {
+    fn write(&mut self, batch: &WriteBatch) -> Result<Receipt, StoreError> {
         check_range(batch)?;
         self.bound_log()?;
         let source = &batch.cursor.source;
         match self.transact(batch) {
-            Ok(Done::Written(open)) => {
+            Ok(Done::Written(open, receipt)) => {
                 if let Some(open) = open {
                     self.open_block.insert(source.clone(), open);
                 }
                 self.known.insert(source.clone(), key(&batch.cursor));
-                Ok(())
+                Ok(receipt)
             }
             Ok(Done::There) => {
                 // Whose row in `_trade_blocks` is owed now, the file knows.
                 self.open_block.remove(source);
-                Ok(())
+                Ok(Receipt::default())
             }
             Ok(Done::Overtaken) => Err(StoreError::Busy {
                 path: self.config.path.clone(),
@@ -62,17 +64,20 @@ impl SqliteWriter {
         let known = self.known.get(source).copied();
         // Immediate: a lock held elsewhere is met here, before any work.
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        if let Some(done) = overtaken(&transaction, known, batch)? {
-            return Ok(done);
-        }
-        insert_trades(&transaction, &batch.trades)?;
+        let is_alone = match place(&transaction, known, batch)? {
+            Place::Alone => true,
+            Place::Beside => false,
+            Place::Behind(done) => return Ok(done),
+        };
+        let there = insert_trades(&transaction, &batch.trades)?;
         let open = blocks::record(&transaction, source, open, &batch.trades)?;
         upsert_minutes(&transaction, &batch.minutes)?;
         upsert_days(&transaction, &batch.days)?;
         insert_gaps(&transaction, &batch.gaps)?;
         upsert_cursor(&transaction, &batch.cursor)?;
         transaction.commit()?;
-        Ok(Done::Written(open))
+        // What another writer has written comes again from this one, and was counted once by each.
+        Ok(Done::Written(open, Receipt { doubled: if is_alone { there } else { 0 } }))
     }
 
     /// Keeps the write-ahead log below its bound.
@@ -113,14 +118,16 @@ fn check_range(batch: &WriteBatch) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A trade's identity decides its content, so one that is there stays untouched: a replay writes no page.
-fn insert_trades(connection: &Connection, trades: &[TradeRow]) -> rusqlite::Result<()> {
+/// A trade's identity decides its content, so one that is there stays untouched: a replay writes no page. Gives how
+/// many were there.
+fn insert_trades(connection: &Connection, trades: &[TradeRow]) -> rusqlite::Result<u64> {
     let mut insert = connection.prepare_cached(
         "INSERT INTO trades VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
          ON CONFLICT (source, epoch, journal_offset) DO NOTHING",
     )?;
+    let mut there = 0;
     for t in trades {
-        insert.execute(params![
+        let inserted = insert.execute(params![
             t.source,
             t.epoch as i64,
             t.journal_offset as i64,
@@ -131,8 +138,9 @@ fn insert_trades(connection: &Connection, trades: &[TradeRow]) -> rusqlite::Resu
             t.conditions,
             t.received_ms,
         ])?;
+        there += u64::from(inserted == 0);
     }
-    Ok(())
+    Ok(there)
 }
 
 /// Whole rows; an equal one is not written again (after a start the kept hour is folded anew).
