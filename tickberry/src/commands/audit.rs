@@ -1,7 +1,10 @@
-//! `tickberry audit`: recompute the minutes from the journal and compare them with the store.
+//! `tickberry audit`: recompute the minutes from the journal and compare them, and the trades, with the store.
+
+mod trades;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,8 +15,9 @@ use tickberry_aggregator::window::{Fold, FoldConfig};
 use tickberry_service::config::duration;
 use tickberry_service::exit::{Code, Failure};
 use tickberry_wire::json::MinuteJson;
-use tickberry_wire::{Columns, Source, decode_columns};
+use tickberry_wire::{Body, Columns, Source, decode_columns};
 
+use self::trades::{Found, Trades};
 use super::status::{self, Stream};
 use crate::cli::Audit;
 use crate::config::File;
@@ -53,9 +57,14 @@ async fn audit(at: SocketAddr, source: &str, since_ms: i64, config: FoldConfig) 
         let expected = recomputed.since(since_ms);
         let found = recomputed.stored(&expected).await?;
         let differences = compare(&expected, &found);
-        if differences.is_empty() || look == LOOKS {
-            super::print(report(source, expected.len(), &differences, &recomputed, since_ms).as_bytes())?;
-            return Ok(differences.is_empty());
+        let trades = recomputed.stored_trades(since_ms).await?;
+        let is_equal = differences.is_empty() && trades.lost == 0 && trades.doubled == 0;
+        if is_equal || look == LOOKS {
+            let mut out = report(source, expected.len(), &differences, &recomputed, since_ms);
+            let Found { trades, lost, doubled } = trades;
+            out += &format!("{source}: {trades} trades, {lost} lost, {doubled} doubled\n");
+            super::print(out.as_bytes())?;
+            return Ok(is_equal);
         }
         look += 1;
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -100,6 +109,9 @@ struct Recomputed {
     /// Minutes before this may lack trades that the journal holds no more.
     whole_from_ms: Option<i64>,
     minutes: BTreeMap<Key, MinuteJson>,
+    trades: Trades,
+    /// Offsets that the journal does not hold any more: the store may.
+    unknown: Vec<Range<u64>>,
     gaps: Vec<(i64, i64)>,
 }
 
@@ -115,6 +127,8 @@ impl Recomputed {
             next: 0,
             whole_from_ms: None,
             minutes: BTreeMap::new(),
+            trades: Trades::default(),
+            unknown: Vec::new(),
             gaps: Vec::new(),
         })
     }
@@ -186,6 +200,13 @@ impl Recomputed {
         if let (None, Some(newest)) = (self.whole_from_ms, newest) {
             self.whole_from_ms = Some(newest - newest.rem_euclid(MINUTE_MS) + MINUTE_MS);
         }
+        if head.first_offset > self.next {
+            self.unknown.push(self.next..head.first_offset);
+        }
+        if let Some(Body::Lost { .. }) = &body {
+            self.unknown.push(head.first_offset..head.end_offset());
+        }
+        self.trades.note(&self.columns);
         self.next = head.end_offset();
         self.fold.apply(&self.columns, body.as_ref());
         Ok(())
@@ -203,9 +224,14 @@ impl Recomputed {
         self.minutes.keys().map(|(_, start)| start + MINUTE_MS).max().unwrap_or(0)
     }
 
+    /// From when on the journal and the store are compared.
+    fn from(&self, since_ms: i64) -> i64 {
+        (self.newest() - since_ms).max(self.whole_from_ms.unwrap_or(i64::MAX))
+    }
+
     /// The final minutes of the last while, as far as the journal holds them whole.
     fn since(&self, since_ms: i64) -> BTreeMap<Key, MinuteJson> {
-        let from = (self.newest() - since_ms).max(self.whole_from_ms.unwrap_or(i64::MAX));
+        let from = self.from(since_ms);
         let wanted = |((_, start), minute): &(&Key, &MinuteJson)| *start >= from && minute.is_final == 1;
         self.minutes.iter().filter(wanted).map(|(key, minute)| (key.clone(), minute.clone())).collect()
     }
@@ -253,6 +279,51 @@ impl Recomputed {
             }
         }
         Ok(found)
+    }
+}
+
+impl Recomputed {
+    /// What the store holds of the same while's trades, beside what the journal holds.
+    async fn stored_trades(&self, since_ms: i64) -> Result<Found, Failure> {
+        let (client, from, mut stored) = (client()?, self.from(since_ms), Trades::default());
+        let cannot = |error: reqwest::Error| {
+            let why = super::root_cause(&error);
+            Failure::new(Code::Unavailable, format!("the store's trades cannot be read: {why}"))
+        };
+        for symbol in self.trades.symbols() {
+            let at = format!("http://{}/api/v1/trades", self.at);
+            let query = [("source", self.source.as_str()), ("symbol", symbol), ("from", &from.to_string())];
+            let answer =
+                client.get(at).query(&query).send().await.and_then(reqwest::Response::error_for_status);
+            let (mut body, mut buffer) = (answer.map_err(cannot)?.bytes_stream(), Vec::new());
+            while let Some(chunk) = body.next().await {
+                buffer.extend_from_slice(&chunk.map_err(cannot)?);
+                let whole = buffer.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+                self.rows(symbol, &buffer[..whole], &mut stored)?;
+                buffer.drain(..whole);
+            }
+            self.rows(symbol, &buffer, &mut stored)?;
+        }
+        Ok(self.trades.compare(&stored, from))
+    }
+
+    /// The answer is an array with a row a line.
+    fn rows(&self, symbol: &str, lines: &[u8], stored: &mut Trades) -> Result<(), Failure> {
+        for line in lines.split(|byte| *byte == b'\n') {
+            let Some(from) = line.iter().position(|byte| *byte == b'{') else { continue };
+            let line = line[from..].trim_ascii_end();
+            let line = line.strip_suffix(b"]").unwrap_or(line).trim_ascii_end();
+            let line = line.strip_suffix(b",").unwrap_or(line);
+            let row: trades::Row = serde_json::from_slice(line).map_err(|error| {
+                Failure::new(Code::Unavailable, format!("the store's trades are not understood: {error}"))
+            })?;
+            // It may have taken more since the journal was read.
+            let is_known = !self.unknown.iter().any(|range| range.contains(&row.journal_offset));
+            if row.journal_offset < self.next && is_known {
+                stored.stored(symbol, &row);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -49,6 +49,10 @@ pub(crate) struct Stream {
     pub(crate) stored: u64,
     pub(crate) store: String,
     #[serde(default)]
+    pub(crate) lost: Option<u64>,
+    #[serde(default)]
+    pub(crate) doubled: Option<u64>,
+    #[serde(default)]
     pub(crate) message: Option<String>,
 }
 
@@ -119,9 +123,12 @@ fn screen(status: &Status) -> (String, bool) {
             stream.source, stream.epoch, stream.head, stream.committed
         );
         out += &format!(
-            "store   {}: consumed {}, stored {} ({behind} behind)\n",
+            "store   {}: consumed {}, stored {} ({behind} behind)",
             stream.store, stream.consumed, stream.stored
         );
+        out.extend(stream.lost.map(|lost| format!(", lost {lost}")));
+        out.extend(stream.doubled.map(|doubled| format!(", doubled {doubled}")));
+        out.push('\n');
         out.extend(stream.message.iter().map(|message| format!("        {message}\n")));
     }
     out += if healthy { "healthy\n" } else { "degraded\n" };
