@@ -78,7 +78,7 @@ function draw() {
   drawing = true;
   requestAnimationFrame(() => {
     drawing = false;
-    document.body.classList.toggle("stale", Boolean(lost));
+    document.body.classList.toggle("stale", Boolean(lost) || !model.bus.up);
     panels.feeds(model);
     panels.notices(model, lost);
     panels.symbols(model, choose);

@@ -40,7 +40,8 @@ export class Model {
       this.points = [];
     }
     if (update.bus) this.bus = update.bus;
-    if (update.feeds) this.feeds = update.feeds;
+    // Whoever cannot hear the bus knows nothing of the feeds: neither that they are well nor that they are not.
+    if (update.feeds) this.feeds = update.feeds.map((feed) => (this.bus.up ? feed : { ...feed, state: "not_heard" }));
     if (update.streams) this.streams = update.streams;
     for (const symbol of update.symbols ?? []) this.symbols.set(keyOf(symbol.source, symbol.symbol), symbol);
     for (const gap of update.gaps ?? []) this.addGap(gap);
@@ -91,7 +92,7 @@ export class Model {
     );
     const feed = this.feed;
     const heard = feed?.last_frame_ms;
-    if (heard && !["live", "quiet"].includes(feed.state)) {
+    if (heard && !["live", "quiet", "not_heard"].includes(feed.state)) {
       own.push({ source, symbol: "*", start_ms: heard, end_ms: this.now, reason: feed.state, open: true });
     }
     return own.sort((a, b) => a.start_ms - b.start_ms);

@@ -60,6 +60,8 @@ export function feed(feed, now) {
       return say("bad", "⧉", "Surplus connection", `Another connection uses the same ${name} key (since ${from}).`);
     case "backing_off":
       return say("warn", "↻", "Backing off", `Not connected since ${from}; waiting before the next attempt.`);
+    case "not_heard":
+      return say("idle", "…", "Not heard", "");
     case "subscribing":
       return say("idle", "…", "Subscribing", "Connected; nothing has been heard yet.");
     default:
@@ -80,6 +82,7 @@ const delivers = (feed) => !feed || ["live", "quiet"].includes(feed.state);
 
 /** A symbol, for the list: [tone, mark, word]. */
 export function symbolBrief(state, feed) {
+  if (feed?.state === "not_heard") return ["idle", "…", "not heard"];
   if (!delivers(feed) && state !== "not_subscribed") return ["bad", "‖", "no feed"];
   return BRIEF[state] ?? ["idle", "…", "waiting"];
 }
@@ -89,6 +92,9 @@ export function symbol(shown, feed, lastTrade, now) {
   if (!shown) return "";
   const then = lastTrade ? sinceThen(lastTrade, now, shown.symbol) : undefined;
   const quiet = then ? `No trades since ${then}` : "No trades yet";
+  if (feed?.state === "not_heard") {
+    return then ? `Last trade heard ${then}; what came since will follow.` : "Nothing is heard yet.";
+  }
   if (!delivers(feed)) {
     return `${quiet}; the feed is not delivering (${reason(feed.state)}).`;
   }

@@ -281,6 +281,9 @@ mod tests {
         let will = br#"{"service":"gateway","node":"pi","state":"offline"}"#;
         let events = read("tickberry/v1/status/gateway/pi", will).expect("reads");
         assert_eq!(events, [Event::GatewayGone { node: "pi".into() }]);
+        let will = br#"{"service":"aggregator","node":"pi","state":"offline"}"#;
+        let events = read("tickberry/v1/status/aggregator/pi", will).expect("reads");
+        assert_eq!(events, [Event::AggregatorGone { node: "pi".into() }]);
         let other = read("tickberry/v1/status/broker/pi", br#"{"service":"broker"}"#).expect("reads");
         assert_eq!(other, []);
     }

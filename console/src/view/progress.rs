@@ -38,6 +38,12 @@ impl Progress {
         true
     }
 
+    /// What may be said of `committed` beside a store: it took nothing that is not, and may have heard of it first, from
+    /// the journal.
+    pub(crate) fn committed(&self, epoch: u64, stored: u64) -> u64 {
+        if self.epoch == Some(epoch) { self.committed.max(stored.min(self.head)) } else { self.committed }
+    }
+
     /// What may be said of `stored`. `stored == head` means "all is in", so it is said only where it is
     /// known: when the head may be older than the truth (`certain` is false, another epoch, or a store
     /// that is ahead of all that was heard here), the answer stays one below.
@@ -86,5 +92,14 @@ mod tests {
             assert_eq!(progress.stored(epoch, stored, certain), expected, "{epoch} {stored} {certain}");
         }
         assert_eq!(Progress::default().stored(0, 0, true), 0);
+    }
+
+    #[test]
+    fn what_is_stored_is_committed() {
+        let mut progress = Progress::default();
+        progress.heard(7, 100, 80);
+        for (epoch, stored, committed) in [(7, 70, 80), (7, 90, 90), (7, 120, 100), (6, 5000, 80)] {
+            assert_eq!(progress.committed(epoch, stored), committed, "{epoch} {stored}");
+        }
     }
 }

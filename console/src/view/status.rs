@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{Aggregator, AggregatorReport, Feed, View};
 
 /// What is said of an aggregator that has gone.
-const NOT_RUNNING: &str = "the aggregator is not running; what arrives waits in the journal until it is back";
+const NOT_RUNNING: &str = "the aggregator is not running; minutes stand still, and what arrives waits in the journal until it is back.";
 
 /// The answer of `/api/v1/status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -122,7 +122,7 @@ impl View {
             source: source.to_owned(),
             epoch: progress.epoch.unwrap_or_default(),
             head: progress.head,
-            committed: progress.committed,
+            committed: progress.committed(report.epoch, report.stored),
             consumed: report.consumed,
             stored: progress.stored(report.epoch, report.stored, certain),
             store: report.store.clone(),
@@ -215,6 +215,23 @@ mod tests {
         ] {
             let status = view(events).status(0);
             assert_eq!(status.streams[0].stored == status.streams[0].head, equal, "{name}: {status:?}");
+        }
+    }
+
+    #[test]
+    fn an_aggregator_that_has_gone_is_told_until_it_is_back() {
+        let gone = |node: &str| Event::AggregatorGone { node: node.into() };
+        for (name, events, told) in [
+            ("there", vec![aggregator(3, 9)], false),
+            ("gone", vec![aggregator(3, 9), gone("pi")], true),
+            ("another", vec![aggregator(3, 9), gone("x")], false),
+            ("back", vec![aggregator(3, 9), gone("pi"), aggregator(3, 9)], false),
+            ("never there", vec![gone("pi")], false),
+        ] {
+            let events = [Event::BusUp, gateway("live", 3, 9)].into_iter().chain(events);
+            let status = view(events).status(0);
+            let message = status.streams[0].message.as_deref();
+            assert_eq!(message.is_some_and(|message| message.contains("not running")), told, "{name}");
         }
     }
 

@@ -45,6 +45,19 @@ fn a_batch_is_there_whole_and_comes_back_as_it_went_in() {
     assert_eq!(r.cursors().unwrap(), [batch.cursor]);
 }
 
+/// The rows are kept once, and the store says that they came twice.
+#[test]
+fn trades_given_again_as_new_are_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut w = writer(&file(&directory));
+    let trades = |offsets: std::ops::Range<u64>| offsets.map(|o| trade(o, "A", START)).collect::<Vec<_>>();
+    for (next, offsets, doubled) in [(10, 0..10, 0), (20, 10..20, 0), (30, 18..30, 2), (40, 30..40, 0)] {
+        assert_eq!(w.write(&crate::kit::batch(next, trades(offsets))).unwrap().doubled, doubled, "{next}");
+        w = writer(&file(&directory));
+        w.cursors().unwrap();
+    }
+}
+
 /// A history: batch after batch, each with the trades of its offsets and some minutes changed once more.
 fn history() -> impl Strategy<Value = Vec<WriteBatch>> {
     prop::collection::vec((0_usize..40, prop::collection::vec(0_i64..6, 0..4)), 1..12).prop_map(|sizes| {

@@ -1,10 +1,11 @@
 //! The roles as processes of their own, as on a shelf: gateway, broker, any number of aggregators.
 
 use super::{Client, Database, Host, Process, TempHome, command, up::TOKEN};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use tokio::process::Command;
 
 /// What services say to the broker.
 pub const PASSWORD: &str = "a-shared-secret-of-the-tests";
@@ -18,23 +19,57 @@ pub struct Role {
     pub http: Client,
     /// Where it keeps its files.
     pub folder: PathBuf,
+    arguments: Vec<String>,
+    log: PathBuf,
 }
 
 impl Role {
     fn start(home: &TempHome, role: &str, name: &str, http: SocketAddr, settings: &str) -> Result<Role> {
-        let data_dir = home.join(name);
+        Role::start_in(home, home.join(name), role, name, http, settings)
+    }
+
+    fn start_in(
+        home: &TempHome,
+        data_dir: PathBuf,
+        role: &str,
+        name: &str,
+        http: SocketAddr,
+        settings: &str,
+    ) -> Result<Role> {
         let config = home.join(&format!("{name}.toml"));
         let text = format!("node = \"{name}\"\n[http]\n{role} = \"{http}\"\n{settings}");
         std::fs::write(&config, text)?;
         let (config, data) = (config.display().to_string(), data_dir.display().to_string());
-        let mut command = command(home, &[role, "--config", &config, "--data-dir", &data]);
+        let arguments = [role, "--config", &config, "--data-dir", &data].map(str::to_owned).to_vec();
+        let log = home.join(&format!("{name}.log"));
+        let process = Process::start(Role::command(home, &arguments), log.clone())?;
+        // Each role keeps to a folder of its own below the data directory.
+        Ok(Role { process, http: Client::new(http), folder: data_dir.join(role), arguments, log })
+    }
+
+    fn command(home: &TempHome, arguments: &[String]) -> Command {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let mut command = command(home, &arguments);
         command.env("BUS_PASSWORD", PASSWORD);
-        if role == "gateway" {
+        if arguments[0] == "gateway" {
             command.env("FINNHUB_TOKEN", TOKEN);
         }
-        let process = Process::start(command, home.join(&format!("{name}.log")))?;
-        // Each role keeps to a folder of its own below the data directory.
-        Ok(Role { process, http: Client::new(http), folder: data_dir.join(role) })
+        command
+    }
+
+    /// Starts it again as it was, after its process has ended.
+    pub fn start_again(&mut self, home: &TempHome) -> Result<()> {
+        self.process = Process::start(Role::command(home, &self.arguments), self.log.clone())?;
+        Ok(())
+    }
+
+    /// A page beside an aggregator; gives its address.
+    pub fn console(home: &TempHome, bus: SocketAddr, aggregator: &Role) -> Result<(Role, SocketAddr)> {
+        let page = Host::unique().free();
+        let data_dir = aggregator.folder.parent().context("a role's folder is in the data directory")?;
+        let settings = format!("[bus]\naddress = \"{bus}\"\n");
+        let role = Role::start_in(home, data_dir.into(), "console", "console", page, &settings)?;
+        Ok((role, page))
     }
 
     /// A broker; gives the address for services and the one for taps.

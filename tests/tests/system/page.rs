@@ -5,7 +5,9 @@ use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tickberry_tests::generate;
-use tickberry_tests::harness::{Browser, Cell, Database, Host, TempHome, Up, UpOptions, eventually, turn};
+use tickberry_tests::harness::{
+    Browser, Cell, Database, Host, Role, TempHome, Up, UpOptions, eventually, turn,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// The columns whose text is the number itself.
@@ -56,6 +58,13 @@ fn same(cells: &[Cell], stored: &BTreeMap<(String, String), String>) -> Result<(
     Ok(())
 }
 
+/// A number of the ledger.
+async fn ledger(browser: &Browser, field: &str) -> Result<i64> {
+    let script = format!("return document.querySelector('#ledger [data-field={field}]')?.dataset.value");
+    let value = browser.ask(&script).await?;
+    value.as_str().and_then(|value| value.parse().ok()).with_context(|| format!("{field}: {value}"))
+}
+
 #[tokio::test]
 async fn the_page_shows_what_is_stored_and_asks_nobody_else() {
     let _turn = turn().await;
@@ -80,6 +89,17 @@ async fn the_page_shows_what_is_stored_and_asks_nobody_else() {
     eventually(Duration::from_secs(20), "page and database agree", agrees).await.unwrap();
     browser.page.refresh().await.unwrap();
     eventually(Duration::from_secs(5), "history is there at once after a reload", agrees).await.unwrap();
+    eventually(Duration::from_secs(5), "the ledger says that all is in, once", async || {
+        let (received, stored) = (ledger(&browser, "head").await?, ledger(&browser, "stored").await?);
+        ensure!(received == stored && received > sent.len() as i64, "received {received}, stored {stored}");
+        ensure!(stored - database.number("SELECT count(*) FROM trades")? < 10, "records that are no trades");
+        for field in ["behind", "lost", "doubled"] {
+            ensure!(ledger(&browser, field).await? == 0, "{field}");
+        }
+        Ok(())
+    })
+    .await
+    .unwrap();
     let price =
         browser.ask("return document.querySelector('[data-field=last_price]').textContent").await.unwrap();
     assert!(price.as_str().unwrap().bytes().any(|b| b.is_ascii_digit()), "{price}");
@@ -116,6 +136,69 @@ async fn the_page_moves_with_the_trades() {
     browser.asked_only(up.options.http).await.unwrap();
     browser.quit().await.unwrap();
     up.stop().await.unwrap();
+}
+
+/// While broker and aggregator are dead the page says so, claims nothing of the feed, and catches up afterwards.
+#[tokio::test]
+async fn what_is_dead_is_told_and_caught_up_with() {
+    let _turn = turn().await;
+    let home = TempHome::new("dead");
+    let Some(browser) = Browser::start(&home).await.unwrap() else { return };
+    let feed = Feed::generated(5.0).await;
+    let (mut broker, bus, _) = Role::broker(&home).unwrap();
+    let mut aggregator = Role::aggregator(&home, "one", bus).unwrap();
+    let mut gateway = Role::gateway(&home, bus, feed.address()).unwrap();
+    let (mut console, page) = Role::console(&home, bus, &aggregator).unwrap();
+    eventually(Duration::from_secs(20), "the page is there", async || console.http.ready().await)
+        .await
+        .unwrap();
+    browser.page.goto(format!("http://{page}/")).await.unwrap();
+    let says = async |wanted: &[&str], unwanted: &[&str]| {
+        let words = wanted.join(", ");
+        eventually(Duration::from_secs(20), &words, async || {
+            let text = browser.ask("return document.body.innerText").await?;
+            let text = text.as_str().context("a text")?;
+            ensure!(wanted.iter().all(|words| text.contains(words)), "{text}");
+            ensure!(!unwanted.iter().any(|words| text.contains(words)), "{text}");
+            Ok(())
+        })
+        .await
+        .unwrap();
+    };
+    let caught_up = async |from: i64| {
+        eventually(Duration::from_secs(30), "the store has what came meanwhile", async || {
+            let stored = ledger(&browser, "stored").await?;
+            ensure!(stored > from, "{stored} stored, not {from}");
+            ensure!(
+                ledger(&browser, "lost").await? == 0 && ledger(&browser, "doubled").await? == 0,
+                "lost or doubled"
+            );
+            Ok(())
+        })
+        .await
+        .unwrap();
+        ledger(&browser, "head").await.unwrap()
+    };
+    let (no_aggregator, no_bus) = ("the aggregator is not running", "message bus cannot be heard");
+    let mut head = caught_up(100).await;
+    says(&["Live"], &[no_aggregator, no_bus]).await;
+    aggregator.process.kill9().await.unwrap();
+    says(&["Live", no_aggregator, "waits in the journal"], &[no_bus]).await;
+    aggregator.start_again(&home).unwrap();
+    head = caught_up(head).await;
+    says(&["Live"], &[no_aggregator, no_bus]).await;
+    broker.process.kill9().await.unwrap();
+    says(&[no_bus, "Not heard", "what came since will follow"], &["Not running", "not delivering"]).await;
+    aggregator.process.kill9().await.unwrap();
+    broker.start_again(&home).unwrap();
+    aggregator.start_again(&home).unwrap();
+    caught_up(head).await;
+    says(&["Live"], &[no_aggregator, no_bus]).await;
+    browser.no_complaints().await.unwrap();
+    browser.quit().await.unwrap();
+    for role in [&mut console, &mut aggregator, &mut gateway, &mut broker] {
+        role.stop().await.unwrap();
+    }
 }
 
 /// A share whose market is closed: the feed is alive, and since when nobody trades is told in New York's time.
