@@ -66,6 +66,13 @@ lint: ## Formatting, clippy and shellcheck, warnings are errors
 fresh: ## How long `make run` takes in a fresh Debian root file system (needs root and mmdebstrap)
 	@scripts/fresh run
 
+# For how long make demo runs.
+DEMO_SECONDS ?= 120
+
+.PHONY: demo
+demo: build ## Broker and aggregator killed every ten seconds, and the ledger: on the page, and audited (DEMO_SECONDS=120)
+	@DEMO_SECONDS=$(DEMO_SECONDS) exec scripts/demo
+
 .PHONY: bench
 bench: ## Codec, parser, fold and journal against their peers, as ratios in one run (release build)
 	@$(CARGO) bench --locked -p tickberry-bench

@@ -58,6 +58,11 @@ pub struct Cell {
 impl Browser {
     /// Starts one with an empty profile in `home`; None, with a line that says so, where there is no chromedriver.
     pub async fn start(home: &TempHome) -> Result<Option<Browser>> {
+        Browser::start_with(home, &[]).await
+    }
+
+    /// The same with further arguments for it.
+    pub async fn start_with(home: &TempHome, arguments: &[&str]) -> Result<Option<Browser>> {
         if !Path::new(DRIVER).is_file() {
             skipped(&format!("no {DRIVER}; apt-get install chromium chromium-driver"));
             return Ok(None);
@@ -68,7 +73,7 @@ impl Browser {
         command.arg(format!("--port={port}")).env("HOME", home.path()).process_group(0);
         let mut driver = Process::start(command, home.join("chromedriver.log"))?;
         let mut wanted: ChromeCapabilities = DesiredCapabilities::chrome();
-        for argument in QUIET {
+        for argument in QUIET.iter().chain(arguments) {
             wanted.add_arg(argument)?;
         }
         wanted.add_arg(&format!("--user-data-dir={}", home.join("profile").display()))?;

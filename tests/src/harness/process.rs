@@ -44,11 +44,16 @@ pub struct Finished {
 
 impl Finished {
     /// Runs a command to its end, 20 seconds at most.
-    pub async fn of(mut command: Command) -> Result<Finished> {
+    pub async fn of(command: Command) -> Result<Finished> {
+        Finished::within(Duration::from_secs(20), command).await
+    }
+
+    /// Runs a command to its end, for so long at most.
+    pub async fn within(deadline: Duration, mut command: Command) -> Result<Finished> {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let words = format!("{:?}", command.as_std());
-        let output = tokio::time::timeout(Duration::from_secs(20), command.output()).await;
-        let output = output.with_context(|| format!("{words} did not end within 20 s"))??;
+        let output = tokio::time::timeout(deadline, command.output()).await;
+        let output = output.with_context(|| format!("{words} did not end within {deadline:?}"))??;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Ok(Finished {
             code: output.status.code().unwrap_or(-1),

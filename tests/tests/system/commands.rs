@@ -121,6 +121,7 @@ async fn audit_finds_the_store_equal_and_a_changed_row() {
     let mut finished = Finished::of(audit()).await.unwrap();
     assert_eq!(finished.code, 0, "{finished:?}");
     assert!(finished.out.contains("equal") && finished.out.contains("0 differ"), "{finished:?}");
+    assert!(finished.out.contains(": 6000 trades, 0 lost, 0 doubled"), "{finished:?}");
     let writer = rusqlite::Connection::open(up.options.data_dir.join("tickberry.sqlite3")).unwrap();
     writer.busy_timeout(Duration::from_secs(10)).unwrap();
     let sql = "UPDATE minute_trades SET volume = volume * 1.0000001 WHERE start_ms = (SELECT MIN(start_ms) FROM minute_trades) + 60000";
@@ -128,6 +129,15 @@ async fn audit_finds_the_store_equal_and_a_changed_row() {
     finished = Finished::of(audit()).await.unwrap();
     assert_eq!(finished.code, 1, "{finished:?}");
     assert!(!finished.out.contains(" 0 differ"), "{finished:?}");
+    assert!(finished.out.contains(" 0 lost, 0 doubled"), "{finished:?}");
+    let lose = "DELETE FROM trades WHERE journal_offset IN (700, 5000)";
+    let double = "INSERT INTO trades SELECT source, epoch + 1, journal_offset, symbol, time_ms, price, volume, \
+                  conditions, received_ms FROM trades WHERE journal_offset = 3000";
+    for sql in [lose, double] {
+        assert!(writer.execute(sql, []).unwrap() >= 1);
+    }
+    finished = Finished::of(audit()).await.unwrap();
+    assert!(finished.code == 1 && finished.out.contains(" 2 lost, 1 doubled"), "{finished:?}");
     up.stop().await.unwrap();
 }
 

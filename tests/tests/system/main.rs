@@ -10,6 +10,7 @@ mod command_line;
 mod commands;
 mod crash;
 mod damage;
+mod demo;
 mod disk;
 mod feed;
 mod feed_trouble;
