@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 const PACE: Duration = Duration::from_millis(500);
 /// Width of the page, as on a laptop; the frames are smaller.
-const PAGE: u32 = 1200;
+const PAGE: u32 = 1280;
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -17,14 +17,16 @@ async fn main() -> Result<()> {
     let [address, folder, seconds, rest @ ..] = &arguments[..] else {
         anyhow::bail!("picture ADDRESS FOLDER SECONDS [WIDTH]");
     };
-    let width: u32 = rest.first().map_or(Ok(900), |width| width.parse())?;
+    let width: u32 = rest.first().map_or(Ok(960), |width| width.parse())?;
     let length = Duration::from_secs(seconds.parse()?);
     let home = TempHome::new("picture");
     let scale = format!("--force-device-scale-factor={}", f64::from(width) / f64::from(PAGE));
     let browser = Browser::start_with(&home, &[&scale]).await?.context("no browser")?;
     // The window is a little larger than the page in it.
     let resize = async |height: u64| -> Result<()> {
-        let frame = browser.ask("return [outerWidth - innerWidth, outerHeight - innerHeight]").await?;
+        let script = "const more = (outer, inner) => Math.max(0, Math.round(outer - inner)); \
+                      return [more(outerWidth, innerWidth), more(outerHeight, innerHeight)]";
+        let frame = browser.ask(script).await?;
         let frame = |at: usize| frame[at].as_u64().and_then(|n| u32::try_from(n).ok()).context("a size");
         let height = u32::try_from(height)? + frame(1)?;
         Ok(browser.page.set_window_rect(0, 0, PAGE + frame(0)?, height).await?)
@@ -38,8 +40,8 @@ async fn main() -> Result<()> {
         Ok(())
     })
     .await?;
-    // As tall as the page is, with room for a notice.
-    let tall = browser.ask("return document.body.offsetHeight + 60").await?;
+    // As tall as the page is, with room for a notice and a minute more.
+    let tall = browser.ask("return document.body.offsetHeight + 110").await?;
     resize(tall.as_u64().context("a height")?).await?;
     let begun = Instant::now();
     let mut ticks = interval(PACE);
