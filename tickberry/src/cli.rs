@@ -39,7 +39,7 @@ pub(crate) enum Command {
     Status(Remote),
     /// Try token, broker, store, clock and disk; each failing line ends with what mends it
     Check(Role),
-    /// Recompute the minutes from the journal, compare them and each trade with the store; exit 1 on a difference
+    /// Compare minutes and trades with the journal they come from; exit 1 on a difference
     Audit(Audit),
     /// Write the manual pages or a shell's completions
     #[command(subcommand)]
