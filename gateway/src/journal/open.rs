@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::config::{Config, Start};
 use super::disk::{Disk, DiskFile};
 use super::format::FileName;
 use super::index::{Handle, Segment};
+use super::memory::MemoryFrames;
 use super::recover::{Plan, plan};
-use super::scan::{Scanned, scan};
-use super::space::{Space, WhenFull};
-use super::writer::{Journal, Opened};
+use super::scan::{Frames, Scanned, scan};
+use super::space::{Purpose, Space};
+use super::writer::{Journal, Opened, Tail};
 
 impl Journal {
     /// Opens the journal on `disk`, or begins one. Damage never refuses a start: it is cut or stepped over, and
@@ -25,17 +28,24 @@ impl Journal {
         let free = found.free(&disk, &plan, &names);
         let space = Space::new(plan.next_number, free);
 
+        // Before the sync: one that fails may take the pages with it.
+        let tails = found.uncommitted(&plan, config.memory_bytes);
         let synced = found.sync_uncommitted(&plan);
+        let unsynced = if synced.is_err() { tails } else { Vec::new() };
         let mut journal =
             Self::new(disk, config, space, plan.epochs.clone(), plan.previous, segments, plan.head);
         found.count(&plan, &journal);
-        let begun = synced.and_then(|()| journal.begin_on_disk(start, Vec::new(), WhenFull::Shrink));
+        let begun = synced.and_then(|()| journal.begin_on_disk(start, Vec::new(), Purpose::Live));
         let mut opened = match begun {
             Ok(opened) => {
                 journal.seal_earlier();
                 opened
             }
             Err(e) => {
+                // What this start could not make durable is written again when the disk is back, like the tail of
+                // an epoch that ended in this life. Synced later instead it might be a lie, and not at all
+                // was one: the next epoch on disk says that all before it is durable.
+                journal.hold(unsynced);
                 let mut opened = journal.continue_in_memory(start);
                 opened.error = Some(e.to_string());
                 opened
@@ -136,6 +146,41 @@ impl Found {
             drop(disk.sync_dir());
         }
         free
+    }
+
+    /// What [`Found::sync_uncommitted`] makes durable, at most `most` bytes of each segment.
+    fn uncommitted(&self, plan: &Plan, most: usize) -> Vec<Tail> {
+        let mut tails = Vec::new();
+        for (i, kept) in plan.kept.iter().enumerate() {
+            let end = plan.kept.get(i + 1).map_or(plan.head, |next| next.first);
+            let ((_, Scanned::Segment(contents)), Some(file)) =
+                (&self.scanned[kept.input], &self.files[kept.input].1)
+            else {
+                continue;
+            };
+            if end <= plan.claimed {
+                continue;
+            }
+            let header = contents.header;
+            let mut read = Frames::new(file.clone(), header.salt(), contents.area.0, contents.area.1);
+            let mut frames = MemoryFrames::default();
+            let mut expected = header.first;
+            while let Some(frame) = read.next(expected).filter(|frame| frame.head.first < end) {
+                expected = frame.head.end();
+                if frame.head.count > 0 && expected > plan.claimed {
+                    frames.push(frame.head, Bytes::copy_from_slice(read.payload(&frame)));
+                }
+                while frames.bytes() > most {
+                    frames.drop_oldest();
+                }
+            }
+            let first = frames.iter().next().map(|(head, _)| head.first);
+            if let Some(first) = first {
+                let (epoch, previous) = (header.epoch, header.previous);
+                tails.push(Tail { epoch, first, previous, frames });
+            }
+        }
+        tails
     }
 
     /// What a killed process left in the page cache becomes durable before it counts as committed.

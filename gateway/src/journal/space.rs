@@ -20,13 +20,16 @@ pub(super) struct Place {
     pub(super) name_synced: bool,
 }
 
-/// What to do when the file system has no space for another segment.
+/// What a segment is begun for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum WhenFull {
-    /// Give up a little of the oldest history: better than an epoch that is not durable.
-    Shrink,
-    /// Fail: the epoch is in memory already, and each attempt would cost history.
-    Fail,
+pub(super) enum Purpose {
+    /// Live records. They are history at once, as kill -9 must cost nothing; and a full file system costs a little of
+    /// the oldest history, which is better than an epoch that is not durable.
+    Live,
+    /// The way back from memory. A full file system refuses, as each attempt would cost history; and the file is no
+    /// segment before [`Space::complete`]. Half a copy would be: its header alone ends what lies below, which may
+    /// hold the same records whole.
+    Return,
 }
 
 /// Numbers and files for segments.
@@ -34,8 +37,8 @@ pub(super) struct Space {
     next_number: u64,
     /// Files that hold nothing to keep.
     free: Vec<FileName>,
-    /// Numbers of places that were given out and are not known to be in use.
-    taken: Vec<u64>,
+    /// Places that were given out and are not known to be in use.
+    taken: Vec<FileName>,
     /// Old segments were given up on a full disk and somebody else took the space: not again before it is back.
     shrunk_in_vain: bool,
 }
@@ -58,7 +61,20 @@ impl Space {
 
     /// The places given out since are free again: the attempt they were for has failed.
     pub(super) fn recover(&mut self) {
-        self.free.extend(self.taken.drain(..).map(FileName::Segment));
+        self.free.append(&mut self.taken);
+    }
+
+    /// The places of a return hold all that memory held, and it is durable: they become segments, the oldest first,
+    /// so that wherever this ends there is no hole.
+    pub(super) fn complete(&mut self, disk: &dyn Disk) -> io::Result<()> {
+        for name in &mut self.taken {
+            if let FileName::New(number) = *name {
+                let segment = FileName::Segment(number);
+                disk.rename(&name.to_string(), &segment.to_string())?;
+                *name = segment;
+            }
+        }
+        disk.sync_dir()
     }
 
     /// A file is not needed any more.
@@ -71,26 +87,29 @@ impl Space {
         }
     }
 
-    /// A place for the next segment: a free file, else a new one, else the oldest segment's. `full`: what to do on a
-    /// disk without space.
+    /// A place for the next segment: a free file, else a new one, else the oldest segment's.
     pub(super) fn take(
         &mut self,
         disk: &dyn Disk,
         shared: &Shared,
         config: &Config,
-        full: WhenFull,
+        purpose: Purpose,
     ) -> io::Result<Place> {
         let number = self.number();
         let size = config.segment_bytes;
+        let name = match purpose {
+            Purpose::Live => FileName::Segment(number),
+            Purpose::Return => FileName::New(number),
+        };
         while self.bytes(shared, size) > config.ring_bytes && self.recycle_oldest(disk, shared) > 0 {}
         while let Some(free) = self.next_free() {
-            if let Some(place) = self.reuse(disk, free, number, size)? {
+            if let Some(place) = self.reuse(disk, free, name, number, size)? {
                 return Ok(place);
             }
         }
         let mut freed = 0;
         loop {
-            match self.create(disk, number, size) {
+            match self.create(disk, name, number, size) {
                 Ok(place) => {
                     shared.counters.flushed_bytes.add(size);
                     self.shrunk_in_vain = false;
@@ -99,7 +118,7 @@ impl Space {
                 // A full disk shortens the journal by a little rather than ending its epoch.
                 Err(e)
                     if e.kind() == ErrorKind::StorageFull
-                        && full == WhenFull::Shrink
+                        && purpose == Purpose::Live
                         && !self.shrunk_in_vain
                         && freed < 2 * size =>
                 {
@@ -109,7 +128,7 @@ impl Space {
                     }
                     self.shrunk_in_vain = freed >= 2 * size;
                     if let Some(free) = self.next_free()
-                        && let Some(place) = self.reuse(disk, free, number, size)?
+                        && let Some(place) = self.reuse(disk, free, name, number, size)?
                     {
                         return Ok(place);
                     }
@@ -136,26 +155,26 @@ impl Space {
         segments + size * (self.free.len() as u64).max(1)
     }
 
-    /// A free file under the name of the new segment; none when it is not there or of another size.
+    /// A free file under a new name; none when it is not there or of another size.
     fn reuse(
         &mut self,
         disk: &dyn Disk,
         free: FileName,
+        name: FileName,
         number: u64,
         size: u64,
     ) -> io::Result<Option<Place>> {
-        let name = FileName::Segment(number).to_string();
-        match disk.rename(&free.to_string(), &name) {
+        match disk.rename(&free.to_string(), &name.to_string()) {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             Err(e) => {
                 self.free.push(free);
                 return Err(e);
             }
-            Ok(()) => self.taken.push(number),
+            Ok(()) => self.taken.push(name),
         }
-        let file = disk.open(&name)?;
+        let file = disk.open(&name.to_string())?;
         if file.size()? != size {
-            disk.remove(&name)?;
+            disk.remove(&name.to_string())?;
             return Ok(None);
         }
         // Before the first byte of a segment is overwritten its name must be gone for good: else a power cut
@@ -167,16 +186,18 @@ impl Space {
         Ok(Some(Place { number, file, size, name_synced }))
     }
 
-    fn create(&mut self, disk: &dyn Disk, number: u64, size: u64) -> io::Result<Place> {
+    fn create(&mut self, disk: &dyn Disk, name: FileName, number: u64, size: u64) -> io::Result<Place> {
         // Under a name that no start takes for a segment, until all its blocks are there.
         let new = FileName::New(number).to_string();
         let created = disk.create(&new, size).and_then(|file| {
-            disk.rename(&new, &FileName::Segment(number).to_string())?;
+            if name != FileName::New(number) {
+                disk.rename(&new, &name.to_string())?;
+            }
             Ok(file)
         });
         match created {
             Ok(file) => {
-                self.taken.push(number);
+                self.taken.push(name);
                 Ok(Place { number, file, size, name_synced: false })
             }
             Err(e) => {

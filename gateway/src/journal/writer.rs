@@ -11,13 +11,13 @@ use super::config::{Config, Start};
 use super::disk::Disk;
 use super::epoch::{first_batch, unseen_epoch};
 use super::file::{ActiveFile, Flush};
-use super::format::FrameHead;
+use super::format::{FileName, FrameHead};
 use super::index::{JournalState, Segment, Shared};
 use super::memory::MemoryFrames;
 use super::reader::Reader;
 use super::recover::LostRange;
 use super::seal::Sealing;
-use super::space::{Space, WhenFull};
+use super::space::{Purpose, Space};
 use super::stats::{Counters, Stats};
 
 /// Why an append or a flush did not do what it should.
@@ -83,12 +83,22 @@ pub struct Journal {
     /// The epoch before this one, and its end: as in the segments' headers.
     previous: Option<(u64, u64)>,
     space: Space,
+    /// Files whose records memory holds.
+    superseded: Vec<FileName>,
     output: Output,
     /// What is above `committed`, should the disk fail.
     unflushed: MemoryFrames,
     /// A flush of this epoch is under way.
     flushing: bool,
     sealing: Sealing,
+}
+
+/// The end of an earlier life's segment.
+pub(super) struct Tail {
+    pub(super) epoch: u64,
+    pub(super) first: u64,
+    pub(super) previous: (u64, u64),
+    pub(super) frames: MemoryFrames,
 }
 
 enum Output {
@@ -120,6 +130,7 @@ impl Journal {
             epochs,
             previous,
             space,
+            superseded: Vec::new(),
             output: Output::Ended,
             unflushed,
             flushing: false,
@@ -192,7 +203,7 @@ impl Journal {
     fn append_to_file(&mut self, head: FrameHead, payload: &[u8]) -> io::Result<()> {
         let Output::File(active) = &mut self.output else { return Ok(()) };
         if !active.has_room(payload.len()) {
-            let next = self.space.take(&*self.disk, &self.shared, &self.config, WhenFull::Shrink)?;
+            let next = self.space.take(&*self.disk, &self.shared, &self.config, Purpose::Live)?;
             active.rotate(next, head.first)?;
             self.shared.update(|segments| segments.push(active.segment().clone()));
             self.state.first = self.shared.first().unwrap_or(head.first);
@@ -295,6 +306,7 @@ impl Journal {
     pub fn continue_in_memory(&mut self, start: Start) -> Opened {
         let ended = self.state;
         self.output = Output::Ended;
+        self.space.recover();
         if !self.unflushed.is_empty() {
             let tail = std::mem::take(&mut self.unflushed);
             let previous = self.header_previous();
@@ -322,8 +334,20 @@ impl Journal {
         frames: MemoryFrames,
     ) -> Arc<Segment> {
         let segment = Arc::new(Segment::in_memory(self.space.number(), epoch, first, previous, frames));
-        self.shared.update(|segments| segments.push(segment.clone()));
+        self.shared.update(|segments| {
+            // The files are left as they are until memory is on disk: a process killed before finds them.
+            let files = segments.extract_if(.., |s| s.first >= first && !s.is_in_memory());
+            self.superseded.extend(files.map(|s| s.file_name()));
+            segments.push(segment.clone());
+        });
         segment
+    }
+
+    /// Keeps records in memory that can be read, but not be made durable where they are.
+    pub(super) fn hold(&mut self, tails: Vec<Tail>) {
+        for Tail { epoch, first, previous, frames } in tails {
+            self.push_memory_segment(epoch, first, previous, frames);
+        }
     }
 
     /// Tries to leave a memory epoch: writes what memory holds to the disk and begins an epoch there. On an error
@@ -335,7 +359,7 @@ impl Journal {
         let saved = self.save_memory()?;
         let before = (self.previous, self.epochs.clone());
         self.previous = Some((ended.epoch.get(), ended.head));
-        match self.begin_on_disk(start, saved, WhenFull::Fail) {
+        match self.begin_on_disk(start, saved, Purpose::Return) {
             Ok(opened) => Ok(opened),
             Err(e) => {
                 (self.previous, self.epochs) = before;
@@ -351,13 +375,13 @@ impl Journal {
         for segment in self.shared.in_memory() {
             let frames: Vec<_> = segment.memory(|m| m.iter().cloned().collect());
             let Some((head, _)) = frames.first() else { continue };
-            let place = self.space.take(&*self.disk, &self.shared, &self.config, WhenFull::Fail)?;
+            let place = self.space.take(&*self.disk, &self.shared, &self.config, Purpose::Return)?;
             let mut file = ActiveFile::create(place, segment.epoch, head.first, segment.previous)?;
             saved.push(file.segment().clone());
             for (head, payload) in &frames {
                 if !file.has_room(payload.len()) {
                     file.rotate(
-                        self.space.take(&*self.disk, &self.shared, &self.config, WhenFull::Fail)?,
+                        self.space.take(&*self.disk, &self.shared, &self.config, Purpose::Return)?,
                         head.first,
                     )?;
                     saved.push(file.segment().clone());
@@ -377,16 +401,19 @@ impl Journal {
         &mut self,
         start: Start,
         saved: Vec<Arc<Segment>>,
-        full: WhenFull,
+        purpose: Purpose,
     ) -> io::Result<Opened> {
         let first = self.state.head;
         let (epoch, batch) = self.next_epoch(start);
-        let place = self.space.take(&*self.disk, &self.shared, &self.config, full)?;
+        let place = self.space.take(&*self.disk, &self.shared, &self.config, purpose)?;
         let mut active = ActiveFile::create(place, epoch.get(), first, self.header_previous())?;
         let head = FrameHead { len: batch.len() as u32, count: 1, first, committed: first };
         active.write(head, &batch)?;
         if let Some(flush) = active.begin_flush(&self.disk, head.end(), first)? {
             flush.run()?;
+        }
+        if purpose == Purpose::Return {
+            self.space.complete(&*self.disk)?;
         }
         self.shared.update(|segments| {
             segments.retain(|s| !s.is_in_memory());
@@ -397,6 +424,9 @@ impl Journal {
         self.shared.counters.disk_epochs.add(1);
         self.shared.counters.segments.add(1);
         self.entered(epoch, head.end(), true);
+        for file in std::mem::take(&mut self.superseded) {
+            self.space.give_back(&*self.disk, file);
+        }
         Ok(self.opened(batch))
     }
 

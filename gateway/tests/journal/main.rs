@@ -10,5 +10,6 @@ mod http;
 mod identity;
 mod killed;
 mod recorded;
+mod returned;
 mod sealed;
 mod support;
