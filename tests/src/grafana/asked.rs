@@ -33,6 +33,8 @@ pub struct Asked {
     pub format: String,
     /// The shortest step, in ms.
     pub interval_ms: i64,
+    /// The most steps it is shown in.
+    pub steps: i64,
     /// `timeFrom` of the panel.
     pub time_from: Option<String>,
 }
@@ -68,6 +70,7 @@ pub fn of_dashboard(board: &Value) -> Result<Vec<Asked>> {
                 alias: target["alias"].as_str().unwrap_or_default().to_owned(),
                 format: text(&target["resultFormat"])?.to_owned(),
                 interval_ms: panel["interval"].as_str().map_or(Ok(1_000), milliseconds)?,
+                steps: panel["maxDataPoints"].as_i64().unwrap_or(300),
                 time_from: panel["timeFrom"].as_str().map(str::to_owned),
             });
         }
@@ -80,6 +83,7 @@ pub fn of_dashboard(board: &Value) -> Result<Vec<Asked>> {
             alias: String::new(),
             format: "table".to_owned(),
             interval_ms: 1_000,
+            steps: 300,
             time_from: None,
         })
     };
@@ -103,6 +107,7 @@ pub fn of_rule(rule: &Value) -> Result<Vec<Asked>> {
             alias: String::new(),
             format: text(&data["model"]["resultFormat"])?.to_owned(),
             interval_ms: data["model"]["intervalMs"].as_i64().context("no intervalMs")?,
+            steps: 300,
             time_from: None,
         })
     });

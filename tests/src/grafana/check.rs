@@ -58,7 +58,7 @@ pub async fn ask(grafana: &Grafana, source_uid: &str, asked: &Asked, range: &Ran
             "maxDataPoints": 10_000,
         }],
     });
-    let (status, said) = grafana.post("/api/ds/query", &body).await?;
+    let (status, said) = grafana.query(&body).await?;
     ensure!(status == 200, "{status} {said}");
     let result = &said["results"]["A"];
     ensure!(result["error"].is_null(), "{result}");

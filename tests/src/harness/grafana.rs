@@ -113,6 +113,12 @@ impl Grafana {
         self.answer(self.http.get(self.url(path))).await
     }
 
+    /// Status and JSON of what somebody on the LAN posts, as a page with dashboards does.
+    pub async fn query(&self, body: &Value) -> Result<(u16, Value)> {
+        let request = self.http.post(self.url("/api/ds/query")).header("Content-Type", "application/json");
+        self.answer(request.body(body.to_string())).await
+    }
+
     async fn answer(&self, request: reqwest::RequestBuilder) -> Result<(u16, Value)> {
         let response = request.send().await?;
         let status = response.status().as_u16();

@@ -6,6 +6,7 @@ use crate::lab::BUCKET;
 use anyhow::{Context, Result, ensure};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::fmt::Write;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tickberry_tests::grafana::{
     Asked, Kind, Moment, SOURCE, TRADES_BUCKET, ask, calm, dashboards, of_dashboard, pipeline,
@@ -41,6 +42,17 @@ fn cpu(process: &Process) -> Result<Duration> {
         }
     }
     Ok(Duration::from_nanos(ns))
+}
+
+/// Size of all files below a folder.
+fn bytes(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    let size = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(data) if data.is_dir() => bytes(&entry.path()),
+        Ok(data) => data.len(),
+        Err(_) => 0,
+    };
+    entries.map(size).sum()
 }
 
 /// Waits until the server has done what it does after writes.
@@ -142,9 +154,9 @@ async fn cost_of_a_refresh() {
     let _turn = turn().await;
     let home = TempHome::new("grafana-cost");
     let influx = Influx::start(&home).await.unwrap();
-    let minutes = influx.bucket_kept(BUCKET, 5 * 365 * 86_400).await.unwrap();
-    let trades = influx.bucket_kept(TRADES_BUCKET, 7 * 86_400).await.unwrap();
-    let token = influx.reader(&[&minutes, &trades]).await.unwrap();
+    let minutes_id = influx.bucket_kept(BUCKET, 5 * 365 * 86_400).await.unwrap();
+    let trades_id = influx.bucket_kept(TRADES_BUCKET, 7 * 86_400).await.unwrap();
+    let token = influx.reader(&[&minutes_id, &trades_id]).await.unwrap();
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
     let (minutes, trades) = fill(&influx, now_ms).await;
     println!("{minutes} points of minutes and pipeline, {trades} trades");
@@ -162,6 +174,9 @@ async fn cost_of_a_refresh() {
     let grafana = Grafana::start(&home, &influx, &options).await.unwrap();
     idle(&influx.process).await;
     idle(&grafana.process).await;
+    for (name, id) in [(BUCKET, &minutes_id), (TRADES_BUCKET, &trades_id)] {
+        println!("{name}: {:.1} MB on disk", bytes(&home.join("engine/data").join(id)) as f64 / 1e6);
+    }
     for (file, board) in dashboards().unwrap() {
         let spans = if file == "market.json" {
             [15 * 60_000, DAY_MS, 30 * DAY_MS]
@@ -176,7 +191,7 @@ async fn cost_of_a_refresh() {
             let mut ms = Vec::new();
             for (i, span) in spans.into_iter().enumerate() {
                 let span = if asked.time_from.is_some() { spans[0] } else { span };
-                let interval_ms = asked.interval_ms.max(span / 300);
+                let interval_ms = asked.interval_ms.max(span / asked.steps);
                 let range = Range { from_ms: now_ms - span, to_ms: now_ms, interval_ms };
                 let (of_influx, of_grafana) = measure(&influx, &grafana, asked, &range).await;
                 ms.push(of_influx);
