@@ -20,6 +20,10 @@ build: ## Compile the program for `make run`
 setup: ## Install what the tests need beside Rust (Debian packages by name; sudo where not root)
 	@scripts/setup
 
+.PHONY: servers
+servers: ## Build the real InfluxDB and Grafana that tests talk to (13 minutes, once; needs Go)
+	@scripts/servers
+
 .PHONY: test
 test: ## Set up and run all tests; prints a table of stages with budget and actual time
 	@scripts/test
@@ -76,6 +80,10 @@ demo: build ## Broker and aggregator killed every ten seconds, and the ledger: o
 .PHONY: bench
 bench: ## Codec, parser, fold and journal against their peers, as ratios in one run (release build)
 	@$(CARGO) bench --locked -p tickberry-bench
+
+.PHONY: grafana-cost
+grafana-cost: servers ## What a refresh of each dashboard costs: every query against a month of data
+	@$(CARGO) test --locked --quiet -p tickberry-tests --test grafana -- --ignored --nocapture cost
 
 .PHONY: fuzz
 fuzz: ## Fuzz the batch decoder for FUZZ_SECONDS (default 60); installs cargo-fuzz if it is not there

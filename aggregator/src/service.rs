@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use prometheus_client::registry::Registry;
 use tickberry_service::Shutdown;
+use tickberry_service::health::Sampler;
 use tickberry_service::mqtt::{BusConfig, Event, Events, connect};
 use tickberry_store::sqlite::{SqliteConfig, SqliteWriter};
 use tickberry_store::{ErrorKind, StoreWriter};
@@ -110,7 +111,14 @@ impl Built {
         let writer = Writer::start(self.store, self.opener).map_err(Error::Thread)?;
         let board = Board::default();
         let spoken = Shutdown::new();
-        let voice = tokio::spawn(voice.run(board.clone(), publisher.clone(), spoken.clone()));
+        let sampler = Sampler::new(&self.environment.data_dir);
+        let voice = tokio::spawn(voice.run(
+            board.clone(),
+            publisher.clone(),
+            self.metrics.clone(),
+            sampler,
+            spoken.clone(),
+        ));
         let parts = Parts {
             config: self.config.clone(),
             store,

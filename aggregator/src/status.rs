@@ -1,19 +1,63 @@
-//! How far each source is, for everybody: one retained message, at most four times a second.
+//! How far each source is, and how the process and its host are, for everybody: one retained message, at most four
+//! times a second.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
+use serde::Serialize;
 use tickberry_service::Shutdown;
+use tickberry_service::health::{Health, PERIOD_MS, Sampler};
 use tickberry_service::mqtt::{Publisher, Will};
 use tickberry_wire::Source;
-use tickberry_wire::json::{AggregatorStatus, Presence, StatusJson, StreamStatus};
+use tickberry_wire::counted::StreamCounts;
+use tickberry_wire::json::{Presence, StatusJson, StreamStatus};
 use tickberry_wire::topic::Topic;
 use tokio::sync::Notify;
 
+use crate::metrics::Metrics;
+
 /// Shortest time between two status messages.
 const PACE: Duration = Duration::from_millis(250);
+
+/// Longest time between two: what is said of the host changes although nothing arrives.
+const BEAT: Duration = Duration::from_millis(PERIOD_MS.unsigned_abs());
+
+/// The status, and what it costs to have it.
+#[derive(Serialize)]
+struct Report {
+    streams: Vec<StreamReport>,
+    health: Health,
+}
+
+/// A stream, and what was counted of it.
+#[derive(Serialize)]
+struct StreamReport {
+    #[serde(flatten)]
+    status: StreamStatus,
+    counted: StreamCounts,
+}
+
+impl StreamReport {
+    fn new(status: StreamStatus, metrics: &Metrics) -> Self {
+        let of_source = metrics.of(&status.source);
+        let counted = StreamCounts {
+            fetches: of_source.fetches.get(),
+            fetch_failures: of_source.fetch_failures.get(),
+            revisions: of_source.revisions.get(),
+            late_records: of_source.late_beyond.get(),
+            implausible_records: of_source.implausible.get(),
+            lost_records: of_source.lost.get(),
+            discarded_batches: of_source.discarded.get(),
+            undecodable_batches: of_source.undecodable.get(),
+            store_writes: of_source.writes.get(),
+            store_failures: of_source.write_failures.get(),
+        };
+        Self { status, counted }
+    }
+}
 
 /// Where pipelines post how far they are.
 #[derive(Clone, Default)]
@@ -64,33 +108,52 @@ impl Voice {
         Will { topic: self.topic.clone(), payload: self.payload(None).into() }
     }
 
-    fn payload(&self, streams: Option<Vec<StreamStatus>>) -> Vec<u8> {
+    fn payload(&self, report: Option<Report>) -> Vec<u8> {
         let status = StatusJson {
             service: Cow::Borrowed("aggregator"),
             node: Cow::Borrowed(&self.node),
-            state: if streams.is_some() { Presence::Online } else { Presence::Offline },
-            detail: streams.map(|streams| AggregatorStatus { streams }),
+            state: if report.is_some() { Presence::Online } else { Presence::Offline },
+            detail: report,
         };
         serde_json::to_vec(&status).expect("numbers and texts serialize")
     }
 
     /// Publishes the board until the end, then says goodbye.
-    pub(crate) async fn run(self, board: Board, publisher: Publisher, ended: Shutdown) {
+    pub(crate) async fn run(
+        self,
+        board: Board,
+        publisher: Publisher,
+        metrics: Metrics,
+        mut sampler: Sampler,
+        ended: Shutdown,
+    ) {
+        let mut online = || {
+            let streams = board.streams().into_iter().map(|status| StreamReport::new(status, &metrics));
+            let report = Report { streams: streams.collect(), health: sampler.look(wall_ms()) };
+            Bytes::from(self.payload(Some(report)))
+        };
         loop {
             tokio::select! {
                 () = board.inner.changed.notified() => {}
+                () = tokio::time::sleep(BEAT) => {}
                 () = ended.cancelled() => break,
             }
             // A message that is dropped is made up for by the next, or by `repeat` once the broker is back.
-            publisher.publish(self.topic.clone(), self.payload(Some(board.streams())).into(), true);
+            publisher.publish(self.topic.clone(), online(), true);
             tokio::select! {
                 () = tokio::time::sleep(PACE) => {}
                 () = ended.cancelled() => break,
             }
         }
-        publisher.publish(self.topic.clone(), self.payload(Some(board.streams())).into(), true);
+        publisher.publish(self.topic.clone(), online(), true);
         publisher.publish(self.topic.clone(), self.payload(None).into(), true);
     }
+}
+
+/// For people and for points only; nothing is decided by it.
+fn wall_ms() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

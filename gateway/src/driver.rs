@@ -170,7 +170,7 @@ impl Driver {
     }
 
     fn show(&mut self) {
-        let payload = self.status.online(&mut self.core, self.watch.now());
+        let payload = self.status.online(&mut self.core, self.metrics.counts(), self.watch.now());
         // A status that is dropped is replaced within a second.
         let _sent = self.publisher.publish(self.status.topic(), payload, true);
     }

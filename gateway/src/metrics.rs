@@ -9,6 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use tickberry_wire::counted::GatewayCounts;
 use tickberry_wire::json::FeedState;
 
 use crate::journal::Reader;
@@ -55,6 +56,9 @@ const STATES: [(FeedState, &str); 8] = [
     (FeedState::Refused, "refused"),
     (FeedState::Surplus, "surplus"),
 ];
+
+/// Kinds of frames.
+const KINDS: [&str; 5] = ["trade", "ping", "error", "unknown", "garbage"];
 
 impl Metrics {
     /// The numbers, and the registry that shows them beside the journal's own.
@@ -140,7 +144,22 @@ impl Metrics {
         );
     }
 
+    /// What the status says of them.
+    pub(crate) fn counts(&self) -> GatewayCounts {
+        let frames = KINDS.iter().map(|kind| self.frames.get_or_create(&Kind { kind }).get()).sum();
+        GatewayCounts {
+            frames,
+            trades: self.trades.get(),
+            price_updates: self.price_updates.get(),
+            rejected_elements: self.rejected_elements.get(),
+            unpublished_batches: self.publish_dropped.get(),
+            unmirrored_trades: self.mirror_dropped.get(),
+            dropped_records: self.dropped_records.get(),
+        }
+    }
+
     pub(crate) fn frames(&self, kind: &'static str) {
+        debug_assert!(KINDS.contains(&kind));
         self.frames.get_or_create(&Kind { kind }).inc();
     }
 

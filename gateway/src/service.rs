@@ -7,6 +7,7 @@ use std::sync::Arc;
 use prometheus_client::registry::Registry;
 use secrecy::SecretString;
 use tickberry_service::Shutdown;
+use tickberry_service::health::Sampler;
 use tickberry_service::mqtt::{self, BusConfig};
 use tickberry_wire::topic::Topic;
 
@@ -147,7 +148,9 @@ impl Built {
         let Parts { config, deps, core, watch, connector, metrics } = self.driver_parts;
         let source = config.source.clone();
         let journal = format!("{}/api/v1/journal/{source}", deps.http.trim_end_matches('/'));
-        let status = StatusBoard::new(deps.node, source.clone(), deps.simulated, journal, watch.now());
+        let sampler = Sampler::new(&deps.journal_dir);
+        let status =
+            StatusBoard::new(deps.node, source.clone(), deps.simulated, journal, sampler, watch.now());
         let client = format!("gateway-{source}");
         let (publisher, bus) = mqtt::connect(deps.bus.clone(), &client, Some(status.will()), Vec::new());
         let mirror = config.mirror.then(|| {

@@ -3,8 +3,11 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use serde::Serialize;
+use tickberry_service::health::{Health, Sampler};
 use tickberry_service::mqtt::Will;
 use tickberry_wire::Source;
+use tickberry_wire::counted::GatewayCounts;
 use tickberry_wire::json::{GatewayStatus, Presence, StatusJson};
 use tickberry_wire::topic::Topic;
 
@@ -12,6 +15,15 @@ use crate::core::Core;
 use crate::recorder::Moment;
 
 const DAY_MS: i64 = 86_400_000;
+
+/// The status, and what it costs to have it.
+#[derive(Serialize)]
+struct Report {
+    #[serde(flatten)]
+    status: GatewayStatus,
+    counted: GatewayCounts,
+    health: Health,
+}
 
 /// What does not change, and the day's counter.
 #[derive(Debug)]
@@ -22,11 +34,19 @@ pub(crate) struct StatusBoard {
     journal: String,
     /// The UTC day, and the journal's flushed bytes when it began.
     day: (i64, u64),
+    sampler: Sampler,
 }
 
 impl StatusBoard {
-    pub(crate) fn new(node: String, source: Source, simulated: bool, journal: String, now: Moment) -> Self {
-        Self { node, source, simulated, journal, day: (now.wall_ms.div_euclid(DAY_MS), 0) }
+    pub(crate) fn new(
+        node: String,
+        source: Source,
+        simulated: bool,
+        journal: String,
+        sampler: Sampler,
+        now: Moment,
+    ) -> Self {
+        Self { node, source, simulated, journal, day: (now.wall_ms.div_euclid(DAY_MS), 0), sampler }
     }
 
     pub(crate) fn topic(&self) -> String {
@@ -39,9 +59,10 @@ impl StatusBoard {
     }
 
     /// The present state.
-    pub(crate) fn online(&mut self, core: &mut Core, now: Moment) -> Bytes {
+    pub(crate) fn online(&mut self, core: &mut Core, counted: GatewayCounts, now: Moment) -> Bytes {
         let status = self.status(core, now);
-        self.json(Presence::Online, Some(status))
+        let health = self.sampler.look(now.wall_ms);
+        self.json(Presence::Online, Some(Report { status, counted, health }))
     }
 
     /// The bytes the journal wrote to disk since midnight UTC.
@@ -83,7 +104,7 @@ impl StatusBoard {
         }
     }
 
-    fn json(&self, state: Presence, detail: Option<GatewayStatus>) -> Bytes {
+    fn json(&self, state: Presence, detail: Option<Report>) -> Bytes {
         let status = StatusJson {
             service: Cow::Borrowed("gateway"),
             node: Cow::Borrowed(self.node.as_str()),

@@ -7,6 +7,7 @@
 //! | [`secret`] | secrets from files, the environment or systemd, as a type that prints nothing |
 //! | [`data_dir`] | the locked directory a process keeps its state in |
 //! | [`exit`] | exit codes, and the error that carries one to `main` |
+//! | [`health`] | how the process and its host are, for the status topic |
 //! | [`http`] | binding, serving, health and metrics routes |
 //! | [`log`] | tracing to standard error |
 //! | [`mqtt`] | the one MQTT client: drops rather than waits, reconnects for ever |
@@ -15,6 +16,7 @@
 pub mod config;
 pub mod data_dir;
 pub mod exit;
+pub mod health;
 pub mod http;
 pub mod log;
 pub mod mqtt;

@@ -7,7 +7,9 @@
 
 pub mod chaos;
 pub mod generate;
+pub mod grafana;
 pub mod harness;
+pub mod influxql;
 pub mod oracle;
 pub mod powercut;
 pub mod proxy;

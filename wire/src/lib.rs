@@ -10,9 +10,11 @@
 //! | [`record`] | the journal's records: trades, control records, epochs, offsets |
 //! | [`batch`] | the binary codec, one message for bus, journal and HTTP alike |
 //! | [`topic`] | MQTT topics, built and read in this module only |
+//! | [`counted`] | what a service has counted, as part of its status |
 //! | [`json`] | the JSON shapes of the text topics and of the API |
 
 pub mod batch;
+pub mod counted;
 pub mod decimal;
 pub mod json;
 pub mod record;

@@ -16,6 +16,7 @@ mod feed;
 mod feed_trouble;
 mod fold;
 mod frames;
+mod health;
 mod page;
 mod shelf;
 mod streams;
