@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tickberry_store::{Cursor, ErrorKind, Retained, StoreError, StoreWriter, WriteBatch};
+use tickberry_store::{Cursor, ErrorKind, LeftOut, Retained, StoreError, StoreWriter, WriteBatch};
 use tokio::sync::{mpsc, oneshot};
 
 /// Makes the store's writer, again and again: a file that failed is opened anew.
@@ -23,7 +23,7 @@ pub(crate) struct Held {
 
 enum Job {
     Ask(oneshot::Sender<Result<Held, StoreError>>),
-    Write(WriteBatch, oneshot::Sender<Result<(), StoreError>>),
+    Write(WriteBatch, oneshot::Sender<Result<LeftOut, StoreError>>),
     Retain(Arc<str>, i64, oneshot::Sender<Result<Retained, StoreError>>),
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Writer {
 }
 
 /// A batch under way: the answer comes when the transaction is done.
-pub(crate) type Written = oneshot::Receiver<Result<(), StoreError>>;
+pub(crate) type Written = oneshot::Receiver<Result<LeftOut, StoreError>>;
 
 impl Writer {
     /// Starts the thread with a store that is open already, or not (the first job then tries again).

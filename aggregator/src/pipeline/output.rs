@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use tickberry_store::StoreError;
+use tickberry_store::{LeftOut, StoreError};
 
 use super::End;
 use super::life::Life;
@@ -10,15 +10,17 @@ use crate::consumer::Action;
 use crate::writer::Written;
 
 impl Life<'_> {
-    pub(super) fn wrote(&mut self, result: Result<(), StoreError>) -> Vec<Action> {
+    pub(super) fn wrote(&mut self, result: Result<LeftOut, StoreError>) -> Vec<Action> {
         self.written = None;
         match result {
-            Ok(()) => {
+            Ok(left_out) => {
                 let mut actions = Vec::new();
                 let rows = self.consumer.written(Instant::now(), &mut actions);
                 let metrics = &self.pipeline.metrics;
                 metrics.writes.inc();
                 metrics.rows.inc_by(rows as u64);
+                metrics.expired.inc_by(left_out.expired);
+                metrics.refused.inc_by(left_out.refused);
                 self.pipeline.stored = self.consumer.stored();
                 self.watermark.set(self.consumer.book().fold().watermark());
                 if self.consumer.is_attached() {
@@ -60,7 +62,7 @@ impl Life<'_> {
 }
 
 /// The answer to the batch under way; for ever pending while there is none.
-pub(super) async fn finished(written: &mut Option<Written>) -> Result<(), StoreError> {
+pub(super) async fn finished(written: &mut Option<Written>) -> Result<LeftOut, StoreError> {
     match written {
         Some(written) => written.await.expect("the store's thread answers each job"),
         None => std::future::pending().await,

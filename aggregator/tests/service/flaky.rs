@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tickberry_store::sqlite::{SqliteConfig, SqliteWriter};
-use tickberry_store::{Cursor, Retained, StoreError, StoreWriter, WriteBatch};
+use tickberry_store::{Cursor, LeftOut, Retained, StoreError, StoreWriter, WriteBatch};
 
 use crate::kit::{Aggregator, Broker, Gateway, Store, eventually};
 
@@ -27,7 +27,7 @@ impl StoreWriter for Flaky {
         self.inner.cursors()
     }
 
-    fn write(&mut self, batch: &WriteBatch) -> Result<(), StoreError> {
+    fn write(&mut self, batch: &WriteBatch) -> Result<LeftOut, StoreError> {
         match self.writes.fetch_add(1, Ordering::Relaxed) % 6 {
             2 => Err(failure()),
             5 => self.inner.write(batch).and(Err(failure())),

@@ -5,7 +5,9 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use super::open::{SqliteWriter, sqlite_error};
 use super::overtaken::{Done, key, overtaken};
 use super::{blocks, read, retain};
-use crate::{Cursor, DayRow, GapRow, MinuteRow, Retained, StoreError, StoreWriter, TradeRow, WriteBatch};
+use crate::{
+    Cursor, DayRow, GapRow, LeftOut, MinuteRow, Retained, StoreError, StoreWriter, TradeRow, WriteBatch,
+};
 
 impl StoreWriter for SqliteWriter {
     fn name(&self) -> &'static str {
@@ -18,8 +20,9 @@ impl StoreWriter for SqliteWriter {
         Ok(cursors)
     }
 
-    fn write(&mut self, batch: &WriteBatch) -> Result<(), StoreError> {
-        check_range(batch)?;
+    fn write(&mut self, batch: &WriteBatch) -> Result<LeftOut, StoreError> {
+        // Checked once here, so that the casts below lose nothing.
+        batch.check_range()?;
         self.bound_log()?;
         let source = &batch.cursor.source;
         match self.transact(batch) {
@@ -28,12 +31,12 @@ impl StoreWriter for SqliteWriter {
                     self.open_block.insert(source.clone(), open);
                 }
                 self.known.insert(source.clone(), key(&batch.cursor));
-                Ok(())
+                Ok(LeftOut::default())
             }
             Ok(Done::There) => {
                 // Whose row in `_trade_blocks` is owed now, the file knows.
                 self.open_block.remove(source);
-                Ok(())
+                Ok(LeftOut::default())
             }
             Ok(Done::Overtaken) => Err(StoreError::Busy {
                 path: self.config.path.clone(),
@@ -95,22 +98,6 @@ impl SqliteWriter {
             Err(error) => Err(sqlite_error(path, &error)),
         }
     }
-}
-
-/// Every u64 goes into a signed column; checked once here, so that the casts below lose nothing.
-fn check_range(batch: &WriteBatch) -> Result<(), StoreError> {
-    let fits = |what, value: u64| {
-        if i64::try_from(value).is_ok() { Ok(()) } else { Err(StoreError::Range { what, value }) }
-    };
-    let cursor = &batch.cursor;
-    fits("epoch", cursor.epoch)?;
-    fits("stored", cursor.stored)?;
-    fits("rebuild_from", cursor.rebuild_from)?;
-    for trade in &batch.trades {
-        fits("epoch", trade.epoch)?;
-        fits("journal_offset", trade.journal_offset)?;
-    }
-    Ok(())
 }
 
 /// A trade's identity decides its content, so one that is there stays untouched: a replay writes no page.

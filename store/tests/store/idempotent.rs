@@ -79,7 +79,9 @@ proptest! {
         let plain = directory.path().join("plain");
         let replayed = directory.path().join("replayed");
         let mut w = writer(&plain);
-        history.iter().for_each(|b| w.write(b).unwrap());
+        for b in &history {
+            w.write(b).unwrap();
+        }
         drop(w);
 
         let mut w = writer(&replayed);
