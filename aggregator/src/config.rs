@@ -1,11 +1,12 @@
 //! What can be configured, with its defaults.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tickberry_service::config::duration;
 use tickberry_store::Retention;
+use tickberry_store::influx::{InfluxConfig, TokenSource};
 use tickberry_wire::Source;
 
 use crate::Error;
@@ -45,6 +46,8 @@ pub struct SourceConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreConfig {
+    /// An InfluxDB instead of the SQLite file, where its address is given.
+    pub influxdb: InfluxDb,
     /// The SQLite file. Absent: `tickberry.sqlite3` in the data directory.
     pub path: Option<PathBuf>,
     /// Age at which trades are forgotten.
@@ -55,6 +58,53 @@ pub struct StoreConfig {
     /// Age at which minutes, days and gaps are forgotten.
     #[serde(with = "duration")]
     pub minutes_age: Duration,
+}
+
+/// The `[aggregator.store.influxdb]` table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InfluxDb {
+    /// `http://host:port`. Absent: the store is SQLite.
+    pub url: Option<String>,
+    /// The organisation.
+    pub org: String,
+    /// The bucket of trades.
+    pub bucket: String,
+    /// The bucket of minutes, days and gaps; may be the same.
+    pub minutes_bucket: String,
+    /// The file with the token; `INFLUXDB_TOKEN_FILE` and `INFLUXDB_TOKEN` go over it.
+    pub token_file: Option<PathBuf>,
+    /// How long the server may take to flush what it acknowledged: longer than its `storage-wal-fsync-delay`.
+    #[serde(with = "duration")]
+    pub settle: Duration,
+}
+
+impl Default for InfluxDb {
+    fn default() -> Self {
+        Self {
+            url: None,
+            org: "tickberry".into(),
+            bucket: "tickberry_trades".into(),
+            minutes_bucket: "tickberry".into(),
+            token_file: None,
+            settle: Duration::from_secs(2),
+        }
+    }
+}
+
+impl InfluxDb {
+    /// What the store needs to know, if this is the store. `folder`: where refused lines go.
+    pub fn store(&self, token: TokenSource, folder: &Path) -> Option<InfluxConfig> {
+        Some(InfluxConfig {
+            url: self.url.clone()?,
+            org: self.org.clone(),
+            bucket: self.bucket.clone(),
+            minutes_bucket: self.minutes_bucket.clone(),
+            token,
+            settle: self.settle,
+            refused: folder.join("influxdb-refused.lp"),
+        })
+    }
 }
 
 impl Default for Config {
@@ -72,11 +122,22 @@ impl Default for Config {
 impl Default for StoreConfig {
     fn default() -> Self {
         let Retention { trades, trades_bytes, minutes } = Retention::default();
-        Self { path: None, trades_age: trades, trades_bytes, minutes_age: minutes }
+        Self {
+            influxdb: InfluxDb::default(),
+            path: None,
+            trades_age: trades,
+            trades_bytes,
+            minutes_age: minutes,
+        }
     }
 }
 
 impl StoreConfig {
+    /// One word for status and metrics.
+    pub fn name(&self) -> &'static str {
+        if self.influxdb.url.is_some() { "influxdb" } else { "sqlite" }
+    }
+
     pub(crate) fn retention(&self) -> Retention {
         Retention { trades: self.trades_age, trades_bytes: self.trades_bytes, minutes: self.minutes_age }
     }
@@ -104,6 +165,10 @@ impl Config {
         }
         if !(Duration::from_millis(50)..=Duration::from_secs(60)).contains(&self.commit_interval) {
             return refuse("commit_interval", self.commit_interval, "between 50 ms and 1 minute");
+        }
+        let settle = self.store.influxdb.settle;
+        if !(Duration::from_millis(100)..=Duration::from_secs(60)).contains(&settle) {
+            return refuse("store.influxdb.settle", settle, "between 100 ms and 1 minute");
         }
         Ok(())
     }

@@ -52,7 +52,7 @@ mod status;
 pub mod window;
 mod writer;
 
-pub use config::{Config, SourceConfig, StoreConfig};
+pub use config::{Config, InfluxDb, SourceConfig, StoreConfig};
 pub use error::Error;
 pub use service::{Built, Environment, build, build_with};
 pub use writer::Opener;

@@ -76,6 +76,10 @@ metrics! {
     rows: Counter = "store_rows";
     /// Transactions written to the store.
     writes: Counter = "store_writes";
+    /// Rows not written because the store keeps nothing that old.
+    expired: Counter = "store_expired_rows";
+    /// Rows the store refused for what they are; they are put aside in a file.
+    refused: Counter = "store_refused_rows";
     /// Writes that failed.
     write_failures: Counter = "store_failures";
     /// Rows removed by age or by bytes.

@@ -1,7 +1,7 @@
 //! The service: bus, store and one pipeline a source, put together.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use prometheus_client::registry::Registry;
 use tickberry_service::Shutdown;
 use tickberry_service::health::Sampler;
 use tickberry_service::mqtt::{BusConfig, Event, Events, connect};
+use tickberry_store::influx::{InfluxWriter, TokenSource};
 use tickberry_store::sqlite::{SqliteConfig, SqliteWriter};
 use tickberry_store::{ErrorKind, StoreWriter};
 use tickberry_wire::json::{GatewayStatus, StatusJson};
@@ -31,7 +32,7 @@ pub(crate) const SOURCES: usize = 16;
 const DRAIN: Duration = Duration::from_millis(1500);
 
 /// What the process gives the service beside its configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Environment {
     /// The broker.
     pub bus: BusConfig,
@@ -39,6 +40,8 @@ pub struct Environment {
     pub node: String,
     /// Where the store's file is unless the configuration says otherwise.
     pub data_dir: PathBuf,
+    /// Says the token at InfluxDB, each time the store is opened.
+    pub influxdb_token: TokenSource,
 }
 
 /// The service, ready to run.
@@ -51,13 +54,19 @@ pub struct Built {
     fetcher: Fetcher,
     metrics: Metrics,
     registry: Arc<Registry>,
-    path: PathBuf,
 }
 
 /// Checks the configuration and opens the store: whatever waiting would not mend is an error here. A disk that is full or
 /// fails is none: it is told, and tried again.
 pub fn build(config: Config, environment: Environment) -> Result<Built, Error> {
     config.check()?;
+    if let Some(server) =
+        config.store.influxdb.store(environment.influxdb_token.clone(), &environment.data_dir)
+    {
+        let opener: Opener =
+            Box::new(move || InfluxWriter::open(server.clone()).map(|w| Box::new(w) as Box<dyn StoreWriter>));
+        return build_with(config, environment, opener);
+    }
     let path = config.store.path.clone().unwrap_or_else(|| environment.data_dir.join("tickberry.sqlite3"));
     let directory = path.parent().filter(|d| !d.as_os_str().is_empty());
     if let Some(directory) = directory.filter(|d| !d.is_dir()) {
@@ -66,38 +75,28 @@ pub fn build(config: Config, environment: Environment) -> Result<Built, Error> {
     let sqlite = SqliteConfig { retention: config.store.retention(), ..SqliteConfig::new(&path) };
     let opener: Opener =
         Box::new(move || SqliteWriter::open(sqlite.clone()).map(|w| Box::new(w) as Box<dyn StoreWriter>));
-    build_with(config, environment, path, opener)
+    build_with(config, environment, opener)
 }
 
-/// As [`build`], with a store of one's own at `path`.
-pub fn build_with(
-    config: Config,
-    environment: Environment,
-    path: PathBuf,
-    opener: Opener,
-) -> Result<Built, Error> {
+/// As [`build`], with a store of one's own.
+pub fn build_with(config: Config, environment: Environment, opener: Opener) -> Result<Built, Error> {
     config.check()?;
     let store = match opener() {
         Ok(store) => Some(store),
-        Err(error) if matches!(error.kind(), ErrorKind::Full | ErrorKind::Io | ErrorKind::Busy) => {
+        Err(error) if is_state(error.kind()) => {
             tracing::error!(%error, "the store cannot be opened; tried again until it can");
             None
         }
         Err(error) => return Err(error.into()),
     };
     let (metrics, registry) = Metrics::new();
-    Ok(Built { config, environment, store, opener, fetcher: Fetcher::new()?, metrics, registry, path })
+    Ok(Built { config, environment, store, opener, fetcher: Fetcher::new()?, metrics, registry })
 }
 
 impl Built {
     /// The service's metrics.
     pub fn registry(&self) -> Arc<Registry> {
         self.registry.clone()
-    }
-
-    /// The store's file, for readers beside the writer.
-    pub fn store_path(&self) -> &Path {
-        &self.path
     }
 
     /// Runs until the shutdown, then writes what is committed and ends.
@@ -107,7 +106,7 @@ impl Built {
         let subscriptions = vec![topic::all("batches"), format!("{}/status/gateway/+", topic::ROOT)];
         let (publisher, events) =
             connect(self.environment.bus, &client_id, Some(voice.will()), subscriptions);
-        let store = self.store.as_ref().map_or("sqlite", |store| store.name());
+        let store = self.store.as_ref().map_or(self.config.store.name(), |store| store.name());
         let writer = Writer::start(self.store, self.opener).map_err(Error::Thread)?;
         let board = Board::default();
         let spoken = Shutdown::new();
@@ -140,6 +139,12 @@ impl Built {
         publisher.close().await;
         result
     }
+}
+
+/// What is told and tried again: a disk can have space again, a server come back, a token be made.
+fn is_state(kind: ErrorKind) -> bool {
+    use ErrorKind::{Away, Busy, Full, Io, Refused};
+    matches!(kind, Full | Io | Busy | Away | Refused)
 }
 
 /// A client id of what brokers allow: 64 characters out of `A-Za-z0-9_-`.

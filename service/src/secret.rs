@@ -47,6 +47,23 @@ pub fn find(
     path.filter(|path| path.exists()).map(|path| read(name, &path)).transpose()
 }
 
+/// As [`find`], with a file that the configuration names: it comes after the environment and before the credential.
+///
+/// # Errors
+/// When one is there and cannot be read, or is empty.
+pub fn find_configured(
+    name: &str,
+    credential: &str,
+    file: Option<&Path>,
+    env: impl Fn(&str) -> Option<String>,
+) -> Result<Option<SecretString>, SecretError> {
+    let is_set = |name: &str| env(name).is_some();
+    match file {
+        Some(path) if !is_set(name) && !is_set(&format!("{name}_FILE")) => read(name, path).map(Some),
+        _ => find(name, credential, env),
+    }
+}
+
 fn read(name: &str, path: &Path) -> Result<SecretString, SecretError> {
     let text = std::fs::read_to_string(path).map_err(|error| SecretError::Read {
         name: name.to_owned(),
@@ -85,6 +102,13 @@ mod tests {
         assert_eq!(found(&all[1..]).unwrap().as_deref(), Some("from env"));
         assert_eq!(found(&all[2..]).unwrap().as_deref(), Some("from systemd"));
         assert_eq!(found(&[]).unwrap(), None);
+        let configured = |set: &[(&str, &str)]| {
+            let env = |name: &str| set.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
+            let secret = find_configured("TOKEN", "finnhub-token", Some(Path::new(file)), env);
+            secret.unwrap().unwrap().expose_secret().to_owned()
+        };
+        assert_eq!(configured(&all[1..]), "from env");
+        assert_eq!(configured(&all[2..]), "from file");
         assert!(matches!(found(&[("TOKEN", " ")]), Err(SecretError::Empty { .. })));
         assert!(matches!(found(&[("TOKEN_FILE", "/nowhere")]), Err(SecretError::Read { .. })));
     }

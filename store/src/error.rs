@@ -15,8 +15,14 @@ pub enum ErrorKind {
     Full,
     /// The device failed: a state; retry.
     Io,
-    /// Another program holds the file: a state; retry.
+    /// Another program holds the file, or is ahead: a state; retry.
     Busy,
+    /// The server does not answer, or is another one than before: a state; retry.
+    Away,
+    /// The server refuses token, bucket or release: a state that a person has to mend; retry.
+    Refused,
+    /// The configuration cannot be used.
+    Config,
     /// A mistake of this program.
     Internal,
 }
@@ -86,6 +92,60 @@ pub enum StoreError {
         /// SQLite's words.
         detail: String,
     },
+    /// The server does not answer, or says that it cannot now.
+    #[error(
+        "InfluxDB at {url} does not take or give data ({detail}); check that it runs there; it is tried again"
+    )]
+    Away {
+        /// Its address.
+        url: String,
+        /// What happened.
+        detail: String,
+    },
+    /// The server was started anew: what it had acknowledged last may be gone.
+    #[error("InfluxDB at {url} was started anew at {started}; going back to the cursor it holds")]
+    Restarted {
+        /// Its address.
+        url: String,
+        /// When.
+        started: String,
+    },
+    /// Another aggregator writes the same source, or the server's data were replaced.
+    #[error("InfluxDB at {url}: {detail}; going back to the cursor it holds")]
+    Behind {
+        /// Its address.
+        url: String,
+        /// What was found.
+        detail: String,
+    },
+    /// The server refuses, and a person has to mend it.
+    #[error("InfluxDB at {url}: {detail}; {remedy}")]
+    Refused {
+        /// Its address.
+        url: String,
+        /// Which token or bucket, and the server's words.
+        detail: String,
+        /// What mends it.
+        remedy: String,
+    },
+    /// The server is of a release that is known not to do.
+    #[error("InfluxDB at {url} is {found}; {needed} or newer of InfluxDB 2 is needed, upgrade it")]
+    Old {
+        /// Its address.
+        url: String,
+        /// What it says of itself.
+        found: String,
+        /// The oldest release that does.
+        needed: String,
+    },
+    /// An address that cannot be used.
+    #[error("InfluxDB's address {url:?} cannot be used: {remedy}")]
+    Address {
+        /// What was given.
+        url: String,
+        /// What is allowed.
+        remedy: String,
+    },
     /// Anything else SQLite says: a mistake in this program.
     #[error("{}: {detail}", path.display())]
     Internal {
@@ -114,12 +174,17 @@ impl StoreError {
             Self::Full { .. } => ErrorKind::Full,
             Self::Io { .. } => ErrorKind::Io,
             Self::Busy { .. } => ErrorKind::Busy,
+            Self::Away { .. } | Self::Restarted { .. } => ErrorKind::Away,
+            Self::Behind { .. } => ErrorKind::Busy,
+            Self::Refused { .. } | Self::Old { .. } => ErrorKind::Refused,
+            Self::Address { .. } => ErrorKind::Config,
             Self::Internal { .. } | Self::Range { .. } => ErrorKind::Internal,
         }
     }
 
     /// True where waiting may mend it; a running service shows a state and retries.
     pub fn is_transient(&self) -> bool {
-        matches!(self.kind(), ErrorKind::Full | ErrorKind::Io | ErrorKind::Busy | ErrorKind::Denied)
+        use ErrorKind::{Away, Busy, Denied, Full, Io, Refused};
+        matches!(self.kind(), Full | Io | Busy | Denied | Away | Refused)
     }
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::StoreError;
+
 /// Table and column names, as SQL, CSV and JSON spell them (each struct's fields carry the same names).
 pub mod columns {
     /// The table of trades and price updates.
@@ -172,6 +174,22 @@ pub struct Cursor {
     pub state: Vec<u8>,
 }
 
+/// Rows that a store took for written without keeping them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Older than the store keeps anything.
+    pub expired: u64,
+    /// Refused for what they are, and put aside.
+    pub refused: u64,
+}
+
+impl std::ops::AddAssign for LeftOut {
+    fn add_assign(&mut self, other: Self) {
+        self.expired += other.expired;
+        self.refused += other.refused;
+    }
+}
+
 /// What one transaction writes: rows and the cursor that covers them, of one source.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WriteBatch {
@@ -183,18 +201,37 @@ pub struct WriteBatch {
     pub days: Vec<DayRow>,
     /// New gaps.
     pub gaps: Vec<GapRow>,
-    /// The cursor after all of it.
+    /// The cursor to write: the one after all of it, or an earlier one where the store has to settle first.
     pub cursor: Cursor,
+    /// Where the rows end: epoch and offset of the cursor after all of it.
+    pub reaches: (u64, u64),
 }
 
 impl WriteBatch {
     /// A batch that only moves the cursor.
     pub fn new(cursor: Cursor) -> Self {
-        Self { trades: Vec::new(), minutes: Vec::new(), days: Vec::new(), gaps: Vec::new(), cursor }
+        let reaches = (cursor.epoch, cursor.stored);
+        Self { trades: Vec::new(), minutes: Vec::new(), days: Vec::new(), gaps: Vec::new(), cursor, reaches }
     }
 
     /// Number of rows, the cursor's not counted.
     pub fn rows(&self) -> usize {
         self.trades.len() + self.minutes.len() + self.days.len() + self.gaps.len()
+    }
+
+    /// Every u64 goes into a signed column: says which one does not fit.
+    pub(crate) fn check_range(&self) -> Result<(), StoreError> {
+        let fits = |what, value: u64| {
+            if i64::try_from(value).is_ok() { Ok(()) } else { Err(StoreError::Range { what, value }) }
+        };
+        let cursor = &self.cursor;
+        fits("epoch", cursor.epoch)?;
+        fits("stored", cursor.stored)?;
+        fits("rebuild_from", cursor.rebuild_from)?;
+        for trade in &self.trades {
+            fits("epoch", trade.epoch)?;
+            fits("journal_offset", trade.journal_offset)?;
+        }
+        Ok(())
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Cursor, DayRow, GapRow, MinuteRow, StoreError, TradeRow, WriteBatch};
+use crate::{Cursor, DayRow, GapRow, LeftOut, MinuteRow, StoreError, TradeRow, WriteBatch};
 
 /// Takes batches. A batch is in flight alone. Several processes may write one store if they fold the same journal with the
 /// same settings: what the one that is behind writes takes nothing back.
@@ -15,7 +15,8 @@ pub trait StoreWriter: Send {
     /// The cursors the store holds, one a source. A caller resumes here at start and after any failed write.
     fn cursors(&mut self) -> Result<Vec<Cursor>, StoreError>;
 
-    /// Writes all of the batch, or none of it. Repeating a batch changes nothing.
+    /// Writes the batch. Repeating it changes nothing. After an error nobody knows how much of its rows is there, and its
+    /// cursor is not, unless all of them are.
     fn write(&mut self, batch: &WriteBatch) -> Result<Receipt, StoreError>;
 
     /// One bounded step of forgetting what is too old or too much, by the source's own time (`watermark_ms`):
@@ -36,6 +37,8 @@ pub struct Receipt {
     /// Trades of it that were there already although nobody else writes the store: whoever gave them has counted them
     /// before. The rows are there once all the same.
     pub doubled: u64,
+    /// Rows of it that are not kept.
+    pub left_out: LeftOut,
 }
 
 /// How much is kept.

@@ -63,8 +63,7 @@ fn commit(second: u64, seconds: u64) -> WriteBatch {
         trades: trades.collect(),
         minutes: minutes.collect(),
         days: days.collect(),
-        gaps: Vec::new(),
-        cursor: Cursor {
+        ..WriteBatch::new(Cursor {
             source: "finnhub".into(),
             epoch: 1_795_000_000 << 20,
             stored: end,
@@ -72,7 +71,7 @@ fn commit(second: u64, seconds: u64) -> WriteBatch {
             floor_ms: START,
             // What the fold of two symbols needs, which changes each time.
             state: vec![second as u8; 400],
-        },
+        })
     }
 }
 

@@ -41,6 +41,9 @@ pub(crate) enum Command {
     Check(Role),
     /// Compare minutes and trades with the journal they come from; exit 1 on a difference
     Audit(Audit),
+    /// Make what tickberry needs on another server
+    #[command(subcommand)]
+    Setup(Setup),
     /// Write the manual pages or a shell's completions
     #[command(subcommand)]
     Generate(Generate),
@@ -155,6 +158,28 @@ pub(crate) enum Format {
     Json,
     /// Comma-separated, with a line of names first
     Csv,
+}
+
+/// What can be set up.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Setup {
+    /// Organisation, buckets with their retention, and the tokens of aggregator and Grafana, in the InfluxDB of
+    /// aggregator.store.influxdb; run again, it changes nothing
+    Influxdb(SetupInfluxDb),
+}
+
+/// Options of `setup influxdb`.
+#[derive(Debug, Args)]
+pub(crate) struct SetupInfluxDb {
+    /// Where the tokens are put, each in a file that only its owner reads
+    #[arg(long, value_name = "DIR")]
+    pub(crate) tokens: PathBuf,
+    /// The server's address [default: aggregator.store.influxdb.url, else http://127.0.0.1:8086]
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// Let a bucket that keeps its data longer than configured forget earlier
+    #[arg(long)]
+    pub(crate) shorten: bool,
 }
 
 /// What can be generated.

@@ -31,6 +31,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     let Cli { config, command } = cli;
     match command {
         Command::Generate(what) => commands::generate::run(what),
+        Command::Setup(what) => commands::setup::run(what, &config::load_file(config.as_deref())?),
         Command::Simulate(options) => {
             block_on(commands::simulate::run(options, config::load_file(config.as_deref())?))
         }

@@ -185,7 +185,7 @@ impl Book {
                 minutes: closed.chain(open.values()).map(|m| rows.minute(m)).collect(),
                 days: days.iter().map(|d| rows.day(d)).collect(),
                 gaps: gaps.iter().map(|g| rows.gap(g)).collect(),
-                cursor: self.cursor(),
+                ..WriteBatch::new(self.cursor())
             }
         });
         Page { minutes: minutes.into_iter().filter(|m| m.is_final && m.changed).collect(), batch }

@@ -20,6 +20,8 @@ impl Life<'_> {
                 metrics.writes.inc();
                 metrics.rows.inc_by(rows as u64);
                 metrics.doubled.inc_by(receipt.doubled);
+                metrics.expired.inc_by(receipt.left_out.expired);
+                metrics.refused.inc_by(receipt.left_out.refused);
                 self.pipeline.stored = self.consumer.stored();
                 self.watermark.set(self.consumer.book().fold().watermark());
                 if self.consumer.is_attached() {

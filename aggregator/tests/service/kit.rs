@@ -317,8 +317,7 @@ pub(crate) struct Aggregator {
 
 impl Aggregator {
     pub(crate) fn start(broker: &Broker, directory: &Path) -> Self {
-        let environment =
-            Environment { bus: broker.bus.clone(), node: "test".into(), data_dir: directory.into() };
+        let environment = environment(broker, directory);
         let config = Config { commit_interval: Duration::from_millis(50), ..Config::default() };
         let built = build(config, environment).unwrap();
         let shutdown = Shutdown::new();
@@ -331,10 +330,9 @@ impl Aggregator {
         directory: &Path,
         opener: tickberry_aggregator::Opener,
     ) -> Self {
-        let environment =
-            Environment { bus: broker.bus.clone(), node: "test".into(), data_dir: directory.into() };
+        let environment = environment(broker, directory);
         let config = Config { commit_interval: Duration::from_millis(50), ..Config::default() };
-        let built = build_with(config, environment, directory.into(), opener).unwrap();
+        let built = build_with(config, environment, opener).unwrap();
         let shutdown = Shutdown::new();
         Self { task: tokio::spawn(built.run(shutdown.clone())), shutdown }
     }
@@ -477,5 +475,14 @@ impl Ear {
         let (_, payload) = self.all("/status/aggregator/").pop()?;
         let status: StatusJson<'_, AggregatorStatus> = serde_json::from_slice(&payload).unwrap();
         status.detail?.streams.into_iter().next()
+    }
+}
+
+fn environment(broker: &Broker, directory: &Path) -> Environment {
+    Environment {
+        bus: broker.bus.clone(),
+        node: "test".into(),
+        data_dir: directory.into(),
+        influxdb_token: std::sync::Arc::new(|| Err("SQLite needs none".into())),
     }
 }

@@ -21,7 +21,8 @@ impl StoreWriter for SqliteWriter {
     }
 
     fn write(&mut self, batch: &WriteBatch) -> Result<Receipt, StoreError> {
-        check_range(batch)?;
+        // Checked once here, so that the casts below lose nothing.
+        batch.check_range()?;
         self.bound_log()?;
         let source = &batch.cursor.source;
         match self.transact(batch) {
@@ -77,7 +78,7 @@ impl SqliteWriter {
         upsert_cursor(&transaction, &batch.cursor)?;
         transaction.commit()?;
         // What another writer has written comes again from this one, and was counted once by each.
-        Ok(Done::Written(open, Receipt { doubled: if is_alone { there } else { 0 } }))
+        Ok(Done::Written(open, Receipt { doubled: if is_alone { there } else { 0 }, ..Receipt::default() }))
     }
 
     /// Keeps the write-ahead log below its bound.
@@ -100,22 +101,6 @@ impl SqliteWriter {
             Err(error) => Err(sqlite_error(path, &error)),
         }
     }
-}
-
-/// Every u64 goes into a signed column; checked once here, so that the casts below lose nothing.
-fn check_range(batch: &WriteBatch) -> Result<(), StoreError> {
-    let fits = |what, value: u64| {
-        if i64::try_from(value).is_ok() { Ok(()) } else { Err(StoreError::Range { what, value }) }
-    };
-    let cursor = &batch.cursor;
-    fits("epoch", cursor.epoch)?;
-    fits("stored", cursor.stored)?;
-    fits("rebuild_from", cursor.rebuild_from)?;
-    for trade in &batch.trades {
-        fits("epoch", trade.epoch)?;
-        fits("journal_offset", trade.journal_offset)?;
-    }
-    Ok(())
 }
 
 /// A trade's identity decides its content, so one that is there stays untouched: a replay writes no page. Gives how

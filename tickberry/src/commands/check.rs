@@ -11,6 +11,7 @@ use tickberry_service::data_dir::Look;
 use tickberry_service::exit::{Code, Failure};
 use tickberry_service::mqtt::{self, BusConfig, Event};
 use tickberry_store::StoreReader as _;
+use tickberry_store::influx;
 use tickberry_store::sqlite::SqliteReader;
 use tickberry_wire::topic;
 
@@ -35,7 +36,7 @@ pub(crate) async fn run(settings: Settings) -> Result<ExitCode, Failure> {
     let mut findings = vec![
         ("token", token(&settings, running).await),
         ("broker", broker(&taps, running).await),
-        ("store", store(&settings)),
+        ("store", store(&settings).await),
         ("clock", clock(SystemTime::now())),
         ("disk", disk(&settings.data_dir).and_then(|text| kind(&settings, &whole).map(|()| text))),
     ];
@@ -137,7 +138,30 @@ fn kind(settings: &Settings, whole: &Look) -> Result<(), (String, String)> {
     }
 }
 
-fn store(settings: &Settings) -> Finding {
+/// Its requests may take seconds, on a thread that may wait.
+async fn store(settings: &Settings) -> Finding {
+    let config = &settings.file.aggregator;
+    let server = config.store.influxdb.store(super::role::influxdb_token(config), &settings.data_dir);
+    let Some(server) = server else { return sqlite(settings) };
+    let what = format!(
+        "InfluxDB at {}, organisation {:?}, buckets {:?} and {:?}",
+        server.url, server.org, server.bucket, server.minutes_bucket
+    );
+    let looked = tokio::task::spawn_blocking(move || influx::look(&server)).await;
+    match looked {
+        Ok(Ok(version)) => Ok(format!("{what}: {version} answers and takes the token")),
+        Ok(Err(error)) => {
+            // The remedy is the error's last part.
+            let text = error.to_string();
+            let (found, remedy) =
+                text.rsplit_once("; ").unwrap_or((&text, "check aggregator.store.influxdb"));
+            Err((found.to_owned(), remedy.to_owned()))
+        }
+        Err(error) => Err((error.to_string(), "report it".to_owned())),
+    }
+}
+
+fn sqlite(settings: &Settings) -> Finding {
     let path = settings.file.aggregator.store.path.clone();
     // An aggregator of its own keeps it in a directory of its own.
     let own = settings.data_dir.join("aggregator");

@@ -8,6 +8,7 @@ pub(crate) mod audit;
 pub(crate) mod check;
 pub(crate) mod generate;
 pub(crate) mod role;
+pub(crate) mod setup;
 pub(crate) mod simulate;
 pub(crate) mod status;
 pub(crate) mod tap;

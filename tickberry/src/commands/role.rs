@@ -13,7 +13,9 @@ use tickberry_service::data_dir::DataDir;
 use tickberry_service::exit::{Code, Failure};
 use tickberry_service::http::{self, Address, Readiness};
 use tickberry_service::mqtt::BusConfig;
+use tickberry_service::secret;
 use tickberry_service::shutdown::{self, DRAIN, Tasks};
+use tickberry_store::influx::{InfluxReader, TokenSource};
 use tickberry_store::sqlite::SqliteReader;
 use tickberry_store::{ErrorKind, StoreError, StoreReader};
 use tokio::net::TcpListener;
@@ -73,7 +75,9 @@ pub(crate) async fn aggregator(settings: Settings) -> Result<ExitCode, Failure> 
     let _data_dir = DataDir::open(&folder, "real")?;
     let bus = bus(&settings)?;
     let (listener, _) = listen(settings.file.http.aggregator, "http.aggregator").await?;
-    let environment = tickberry_aggregator::Environment { bus, node: settings.node, data_dir: folder };
+    let influxdb_token = influxdb_token(&settings.file.aggregator);
+    let environment =
+        tickberry_aggregator::Environment { bus, node: settings.node, data_dir: folder, influxdb_token };
     let aggregator =
         tickberry_aggregator::build(settings.file.aggregator, environment).map_err(aggregator_failure)?;
     let routes = http::operations(ready(), vec![aggregator.registry()]);
@@ -163,11 +167,26 @@ async fn run<F: Future<Output = Result<(), String>> + Send + 'static>(
     Ok(ExitCode::SUCCESS)
 }
 
-/// A reader beside an aggregator, whose file may come later: with its process, or with space on its disk.
+/// The token at InfluxDB, looked for each time it is needed: one that was mended is used at once.
+pub(crate) fn influxdb_token(config: &tickberry_aggregator::Config) -> TokenSource {
+    let file = config.store.influxdb.token_file.clone();
+    Arc::new(move || {
+        let env = |name: &str| std::env::var(name).ok();
+        let found = secret::find_configured("INFLUXDB_TOKEN", "influxdb-token", file.as_deref(), env);
+        found.map_err(|error| error.to_string())?.ok_or_else(|| "no token".to_owned())
+    })
+}
+
+/// A reader beside an aggregator, whose file may come later: with its process, or with space on its disk. A server may be
+/// away just the same.
 pub(crate) fn store_beside(
     config: &tickberry_aggregator::Config,
     data_dir: &Path,
 ) -> Result<Arc<dyn StoreReader>, Failure> {
+    if let Some(server) = config.store.influxdb.store(influxdb_token(config), data_dir) {
+        let reader = InfluxReader::new(server).map_err(|error| store_failure(&error))?;
+        return Ok(Arc::new(reader));
+    }
     let path = store_path(config, data_dir);
     match SqliteReader::open(&path) {
         Ok(reader) => Ok(Arc::new(reader)),
@@ -186,7 +205,7 @@ fn store_path(config: &tickberry_aggregator::Config, data_dir: &Path) -> PathBuf
 
 fn store_failure(error: &StoreError) -> Failure {
     let code = match error.kind() {
-        ErrorKind::Newer => Code::Config,
+        ErrorKind::Newer | ErrorKind::Config => Code::Config,
         _ => Code::Io,
     };
     Failure::new(code, error)

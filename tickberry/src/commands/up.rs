@@ -87,6 +87,7 @@ async fn build(settings: Settings, page: SocketAddr, simulator: Option<Simulator
             bus: bus.clone(),
             node: node.clone(),
             data_dir: data_dir.clone(),
+            influxdb_token: super::role::influxdb_token(&aggregator_config),
         },
     )
     .map_err(super::role::aggregator_failure)?;
