@@ -40,3 +40,12 @@ fn a_seed_is_a_world() {
     assert_eq!(ends(7), ends(7));
     assert!(ends(7) != ends(8));
 }
+
+/// Worlds that once broke a promise.
+#[test]
+fn what_was_mended() {
+    // A start that could not sync, a memory epoch, a return, a power cut: gateway/tests/journal/returned.rs.
+    for seed in [11_944] {
+        run(seed, Sabotage::None).unwrap_or_else(|failure| panic!("seed {seed}: {}", failure.broken));
+    }
+}
