@@ -21,7 +21,7 @@ setup: ## Install what the tests need beside Rust (Debian packages by name; sudo
 	@scripts/setup
 
 .PHONY: servers
-servers: ## Build the real InfluxDB and Grafana that tests talk to (13 minutes, once; needs Go)
+servers: ## Build the real InfluxDB and Grafana that tests talk to (13 minutes, once)
 	@scripts/servers
 
 .PHONY: test
