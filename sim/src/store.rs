@@ -94,12 +94,22 @@ impl Store {
     /// Takes a batch, whole; false where another writer is ahead and the history may be another. `known`: the cursor
     /// this writer last read or wrote, as epoch and end.
     ///
-    /// Within one epoch a batch that is behind the store's cursor is there already.
+    /// Within one epoch the windows of a batch that is behind the store's cursor are there already; its trades are
+    /// added where they are not.
     pub fn write(&mut self, batch: Rc<WriteBatch>, known: &mut Option<(u64, u64)>, at_ms: u64) -> bool {
         let there = self.key().filter(|there| Some(*there) != *known);
         let (epoch, stored) = (batch.cursor.epoch, batch.cursor.stored);
         match there {
-            Some((same, ahead)) if ahead > stored => same == epoch || batch.rows() == 0,
+            Some((same, ahead)) if ahead > stored => {
+                let behind = same == epoch || batch.rows() == 0;
+                if let Some(cursor) = self.rows.cursor.clone().filter(|_| same == epoch) {
+                    let trades = batch.trades.clone();
+                    let batch = Rc::new(WriteBatch { trades, ..WriteBatch::new(cursor) });
+                    self.rows.apply(&batch);
+                    self.commits.push(Commit { batch, at_ms });
+                }
+                behind
+            }
             _ => {
                 self.rows.apply(&batch);
                 self.commits.push(Commit { batch, at_ms });

@@ -246,9 +246,13 @@ impl Fold {
     /// Those that are ahead of all minutes stay: opened anew, they would be told with less.
     fn close_books(&mut self) {
         let next = self.next_minute();
+        // Before there is any trade nothing was told, and nothing is kept from being told.
+        let is_blank = next.is_none() && self.symbols.iter().all(|state| state.windows.is_empty());
         self.retire(|window| !window.carried || next.is_some_and(|next| window.start < next), |_| true);
         self.snapshots.clear();
-        self.floor = self.floor.and_then(|floor| Some(floor.max(next?)));
+        if !is_blank {
+            self.floor = self.floor.and_then(|floor| Some(floor.max(next?)));
+        }
     }
 
     /// The first minute behind all that was heard.

@@ -8,7 +8,7 @@ use crate::{Cursor, Receipt, WriteBatch};
 pub(super) enum Done {
     /// It is written; the block whose row is owed, and what is to be said.
     Written(Option<(i64, i64)>, Receipt),
-    /// All of it was there already.
+    /// All its windows were there already, as they are further on; its trades are.
     There,
     /// Another writer is ahead, and whether in the same journal cannot be told here.
     Overtaken,
@@ -20,7 +20,7 @@ pub(super) enum Place {
     Alone,
     /// Another writer has written, but is not ahead of the batch.
     Beside,
-    /// Another writer is ahead: nothing is to be written.
+    /// Another writer is ahead: nothing is to be written, but for trades that it did not get.
     Behind(Done),
 }
 
@@ -31,7 +31,8 @@ pub(super) fn key(cursor: &Cursor) -> (i64, i64) {
 
 /// Whether a batch is behind what another writer has written, whose windows would be taken back by it.
 ///
-/// Who writes the same journal writes the same rows, so of a batch behind the cursor everything is there. That the
+/// Who writes the same journal writes the same windows, so those of a batch behind the cursor are there, and further on. Of its
+/// trades one may be missing: bytes that rotted are a loss to who comes late, and were records before. That the
 /// journal is the same is sure within an epoch only; else the caller has to begin again from the file's cursor. A
 /// cursor that this writer itself put there may be taken back: it knows why (another journal, a backup).
 pub(super) fn place(

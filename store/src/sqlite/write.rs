@@ -68,7 +68,15 @@ impl SqliteWriter {
         let is_alone = match place(&transaction, known, batch)? {
             Place::Alone => true,
             Place::Beside => false,
-            Place::Behind(done) => return Ok(done),
+            Place::Behind(done) => {
+                // The one ahead may have met a loss where this one had read before the bytes went bad.
+                let trades = &batch.trades;
+                if matches!(done, Done::There) && insert_trades(&transaction, trades)? < trades.len() as u64 {
+                    blocks::record(&transaction, source, None, trades)?;
+                    transaction.commit()?;
+                }
+                return Ok(done);
+            }
         };
         let there = insert_trades(&transaction, &batch.trades)?;
         let open = blocks::record(&transaction, source, open, &batch.trades)?;

@@ -2,8 +2,8 @@
 
 use std::sync::Barrier;
 
-use tickberry_store::sqlite::{SqliteConfig, SqliteWriter};
-use tickberry_store::{ErrorKind, StoreWriter as _, WriteBatch};
+use tickberry_store::sqlite::{SqliteConfig, SqliteReader, SqliteWriter};
+use tickberry_store::{ErrorKind, Query, StoreReader as _, StoreWriter as _, WriteBatch};
 
 use crate::kit::{START, batch, content, file, minute, trade, writer};
 
@@ -34,6 +34,20 @@ fn the_one_that_is_behind_takes_nothing_back() {
     alone.write(&up_to(0, 30)).unwrap();
     let expected = content(&directory.path().join("alone"), &TABLES);
     assert_eq!(content(&file(&directory), &TABLES), expected);
+}
+
+#[test]
+fn the_one_that_is_behind_brings_the_trades_the_other_did_not_get() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut one, mut other) = (writer(&file(&directory)), writer(&file(&directory)));
+    // To the other these records were rotten.
+    other.write(&WriteBatch { trades: Vec::new(), ..up_to(0, 20) }).unwrap();
+    one.write(&up_to(0, 15)).unwrap();
+    let reader = SqliteReader::open(file(&directory)).unwrap();
+    assert_eq!(reader.trades(&Query::symbol("A", 100)).unwrap().len(), 15);
+    let minutes = reader.minutes(&Query::symbol("A", 100)).unwrap();
+    assert_eq!(minutes[0].trade_count, up_to(0, 20).minutes[0].trade_count, "the window is further on");
+    assert_eq!(other.cursors().unwrap()[0].stored, 20);
 }
 
 #[test]

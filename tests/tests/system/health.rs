@@ -35,9 +35,11 @@ async fn every_status_says_what_the_service_counted_and_how_the_host_is() {
     .unwrap();
     let counted = |name: &str| gateway["counted"][name].as_u64().unwrap();
     assert!(counted("frames") >= sent.len() as u64 / 10, "{gateway}");
-    for name in ["price_updates", "rejected_elements", "unpublished_batches", "dropped_records"] {
+    for name in ["price_updates", "rejected_elements", "dropped_records"] {
         assert_eq!(counted(name), 0, "{name} in {gateway}");
     }
+    // What comes before the way to the broker is up may be dropped there.
+    counted("unpublished_batches");
     counted("unmirrored_trades");
     let aggregator = newest(&tap, "aggregator").unwrap();
     let counted = &aggregator["streams"][0]["counted"];

@@ -262,6 +262,24 @@ fn after_a_broken_history_what_is_read_again_is_not_counted_twice() {
 }
 
 #[test]
+fn a_history_that_breaks_before_its_first_trade_costs_no_minute() {
+    let mut journal = Journal::new();
+    journal.epoch(1);
+    let mut fold = journal.fold();
+    fold.break_history(0);
+    let mut other = Journal::new();
+    other.epoch(2).at(10, NOON).at(20, NOON).at(30, NOON);
+    other.batches.iter().for_each(|batch| fold.apply_batch(batch));
+    assert_eq!(windows(&fold), [(0, 3, 0, false)]);
+    // Behind trades nobody knows which of them the other journal still has.
+    let mut fold = journal.fold();
+    other.batches.iter().for_each(|batch| fold.apply_batch(batch));
+    fold.break_history(0);
+    other.batches.iter().for_each(|batch| fold.apply_batch(batch));
+    assert_eq!(windows(&fold), []);
+}
+
+#[test]
 fn a_cursor_that_cannot_be_used_still_says_where_to_go_on() {
     let mut fold = Fold::starting_at(CONFIG, 100);
     let mut journal = Journal::new();
