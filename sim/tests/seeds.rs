@@ -41,9 +41,18 @@ fn a_seed_is_a_world() {
     assert!(ends(7) != ends(8));
 }
 
-/// A world that broke a promise. A start that could not sync, a memory epoch, a return, a power cut: see also
-/// `gateway/tests/journal/returned.rs`.
+/// Worlds that broke a promise once.
 #[test]
-fn what_a_start_could_not_sync() {
-    assert_eq!(run(11_944, Sabotage::None).err().map(|failure| failure.broken), None);
+fn what_was_mended() {
+    let broken = [
+        // A start that could not sync, a memory epoch, a return, a power cut: `gateway/tests/journal/returned.rs`.
+        11_944,
+        // Rot that one of two aggregators had read before: `store/tests/store/two_writers.rs`.
+        2_382,
+        // A memory epoch that died before the first trade: `aggregator/src/window/tests/resume.rs`.
+        16_174, 16_765,
+    ];
+    for seed in broken {
+        assert_eq!(run(seed, Sabotage::None).err().map(|failure| failure.broken), None, "seed {seed}");
+    }
 }
