@@ -43,6 +43,7 @@ mod live;
 mod metrics;
 mod newest;
 mod pipeline;
+mod points;
 pub mod reader;
 pub mod records;
 mod retention;

@@ -15,6 +15,8 @@ struct Label {
     source: String,
 }
 
+/// A sum of times.
+type Seconds = Counter<f64, AtomicU64>;
 type Gauge = prometheus_client::metrics::gauge::Gauge<u64, AtomicU64>;
 
 macro_rules! metrics {
@@ -80,6 +82,8 @@ metrics! {
     expired: Counter = "store_expired_rows";
     /// Rows the store refused for what they are; they are put aside in a file.
     refused: Counter = "store_refused_rows";
+    /// Time from handing a batch over until the store had taken it.
+    write_seconds: Seconds = "store_write_seconds";
     /// Writes that failed.
     write_failures: Counter = "store_failures";
     /// Rows removed by age or by bytes.

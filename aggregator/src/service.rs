@@ -22,6 +22,7 @@ use crate::fetch::Fetcher;
 use crate::inbox::{Feed, Link};
 use crate::metrics::Metrics;
 use crate::pipeline::{Parts, Pipeline};
+use crate::points;
 use crate::status::{Board, Voice};
 use crate::writer::{Opener, Writer};
 use crate::{Config, Error};
@@ -104,6 +105,15 @@ impl Built {
         let voice = Voice::new(&self.environment.node);
         let client_id = client_id(&self.environment.node);
         let subscriptions = vec![topic::all("batches"), format!("{}/status/gateway/+", topic::ROOT)];
+        let server = self
+            .config
+            .store
+            .influxdb
+            .store(self.environment.influxdb_token.clone(), &self.environment.data_dir);
+        let points = server.map(|server| {
+            let (bus, id) = (self.environment.bus.clone(), format!("points-{client_id}"));
+            tokio::spawn(points::run(bus, id.chars().take(64).collect(), server, shutdown.clone()))
+        });
         let (publisher, events) =
             connect(self.environment.bus, &client_id, Some(voice.will()), subscriptions);
         let store = self.store.as_ref().map_or(self.config.store.name(), |store| store.name());
@@ -136,6 +146,9 @@ impl Built {
         let result = sources.run(events, &board, &shutdown).await;
         spoken.cancel();
         voice.await.ok();
+        if let Some(points) = points {
+            points.await.ok();
+        }
         publisher.close().await;
         result
     }

@@ -53,6 +53,7 @@ impl StreamReport {
             discarded_batches: of_source.discarded.get(),
             undecodable_batches: of_source.undecodable.get(),
             store_writes: of_source.writes.get(),
+            store_seconds: of_source.write_seconds.get(),
             store_failures: of_source.write_failures.get(),
         };
         Self { status, counted }

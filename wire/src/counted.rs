@@ -23,7 +23,7 @@ pub struct GatewayCounts {
 
 /// An aggregator's part of its status, `counted` of each stream. Those of the fold are counted since the journal's
 /// beginning.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Debug, Serialize, Deserialize)]
 pub struct StreamCounts {
     /// Fetches of the journal that were begun.
     pub fetches: u64,
@@ -43,6 +43,8 @@ pub struct StreamCounts {
     pub undecodable_batches: u64,
     /// Writes to the store.
     pub store_writes: u64,
+    /// Time those that succeeded took, from handing a batch over until it was taken.
+    pub store_seconds: f64,
     /// Writes that failed.
     pub store_failures: u64,
 }

@@ -49,7 +49,10 @@ impl Life<'_> {
         for action in actions {
             match action {
                 Action::Fetch(from) => self.begin_fetch(from),
-                Action::Write(batch) => self.written = Some(self.pipeline.parts.writer.write(batch).await),
+                Action::Write(batch) => {
+                    self.handed_over = Instant::now();
+                    self.written = Some(self.pipeline.parts.writer.write(batch).await);
+                }
                 Action::Publish(minutes) => {
                     let newest = &mut self.pipeline.newest;
                     newest.publish(&self.pipeline.source, &self.pipeline.parts.publisher, &minutes);

@@ -29,6 +29,8 @@ pub(super) struct Life<'a> {
     pub(super) watermark: &'a retention::Watermark,
     /// The answer to the batch under way.
     pub(super) written: Option<Written>,
+    /// When that was handed over.
+    pub(super) handed_over: Instant,
     /// What is wrong with the journal, for the status.
     pub(super) trouble: Option<String>,
     /// Why the last message of the bus cannot be read.
@@ -60,6 +62,7 @@ impl<'a> Life<'a> {
             pace: Pace::default(),
             watermark,
             written: None,
+            handed_over: now,
             trouble: None,
             unreadable: None,
             show_all: true,

@@ -18,6 +18,7 @@ impl Life<'_> {
                 let rows = self.consumer.written(Instant::now(), &mut actions);
                 let metrics = &self.pipeline.metrics;
                 metrics.writes.inc();
+                metrics.write_seconds.inc_by(self.handed_over.elapsed().as_secs_f64());
                 metrics.rows.inc_by(rows as u64);
                 metrics.doubled.inc_by(receipt.doubled);
                 metrics.expired.inc_by(receipt.left_out.expired);

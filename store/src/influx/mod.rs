@@ -16,6 +16,7 @@
 //! - `link`: the way to the server; `answer`: what its answers mean
 //! - `server`: version, process, clock, buckets
 //! - `deliver`: requests of many lines, down to the one that is refused; `refused`: the file for that one
+//! - `pipeline`: points about the pipeline itself
 //! - `progress`: the cursor's point, and who is ahead
 //! - `setup`: organisation, buckets and tokens on a server
 //! - `write`, `read` with `influxql`: the traits
@@ -27,6 +28,7 @@ mod fields;
 mod influxql;
 mod line;
 mod link;
+pub mod pipeline;
 mod progress;
 mod read;
 mod refused;

@@ -1,6 +1,6 @@
 //! A real Grafana with the project's files as they are shipped.
 
-use super::{Host, Influx, Process, TempHome, eventually, servers};
+use super::{Host, Process, TempHome, eventually, servers};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -51,8 +51,8 @@ pub struct Grafana {
 }
 
 impl Grafana {
-    /// Starts one with its files in `home`, its data in `influx`.
-    pub async fn start(home: &TempHome, influx: &Influx, options: &GrafanaOptions) -> Result<Grafana> {
+    /// Starts one with its files in `home`, its data in the InfluxDB at `url`.
+    pub async fn start(home: &TempHome, url: &str, options: &GrafanaOptions) -> Result<Grafana> {
         let address = Host::unique().at(3000);
         let files = project_files();
         let mut command = Command::new(servers::grafana()?);
@@ -65,7 +65,7 @@ impl Grafana {
             // As in the releases in which the server asks InfluxDB, not the browser.
             ("GF_FEATURE_TOGGLES_ENABLE", "influxdbBackendMigration".to_owned()),
             ("GF_LOG_LEVEL", "info".to_owned()),
-            ("TICKBERRY_INFLUXDB_URL", format!("http://{}", influx.address)),
+            ("TICKBERRY_INFLUXDB_URL", url.to_owned()),
             ("TICKBERRY_INFLUXDB_BUCKET", options.bucket.clone()),
             ("TICKBERRY_INFLUXDB_TOKEN", options.token.clone()),
             ("TICKBERRY_ALERT_URL", options.alert_url.clone()),

@@ -107,7 +107,12 @@ impl Influx {
         serde_json::from_str(&text).with_context(|| format!("{path}: {text}"))
     }
 
+    /// Its address as others are told it.
+    pub fn base(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("{}{path}", self.base())
     }
 }

@@ -120,9 +120,13 @@ impl InfluxStore {
         ]
     }
 
+    /// The token that Grafana is to use.
+    pub fn grafana_token(&self) -> Result<String> {
+        Ok(std::fs::read_to_string(self.tokens().join("influxdb-grafana-token"))?.trim().to_owned())
+    }
+
     fn token(&self) -> Result<String> {
-        let token = std::fs::read_to_string(self.tokens().join("influxdb-grafana-token"))?;
-        Ok(format!("Token {}", token.trim()))
+        Ok(format!("Token {}", self.grafana_token()?))
     }
 
     /// The rows of an InfluxQL statement, by column.

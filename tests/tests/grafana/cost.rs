@@ -171,7 +171,7 @@ async fn cost_of_a_refresh() {
         std::fs::create_dir_all(options.provisioning.join(folder)).unwrap();
         std::fs::copy(from, options.provisioning.join(folder).join("tickberry.yaml")).unwrap();
     }
-    let grafana = Grafana::start(&home, &influx, &options).await.unwrap();
+    let grafana = Grafana::start(&home, &influx.base(), &options).await.unwrap();
     idle(&influx.process).await;
     idle(&grafana.process).await;
     for (name, id) in [(BUCKET, &minutes_id), (TRADES_BUCKET, &trades_id)] {

@@ -110,6 +110,23 @@ fn dashboards_can_be_imported_anywhere() {
     }
 }
 
+/// Since 10.3 a page finds an annotation's end by measurement and field, and its text by a part of that.
+#[test]
+fn annotations_show_what_they_ask_for() {
+    for (file, board) in dashboards().unwrap() {
+        for annotation in board["annotations"]["list"].as_array().unwrap() {
+            let target = &annotation["target"];
+            let (measurement, names) = used(target["query"].as_str().unwrap()).unwrap();
+            let columns: Vec<String> = names.iter().map(|name| format!("{measurement}.{name}")).collect();
+            let text = target["textColumn"].as_str().unwrap();
+            assert!(columns.iter().any(|column| column.contains(text)), "{file}: {annotation}");
+            if let Some(end) = target["timeEndColumn"].as_str() {
+                assert!(columns.iter().any(|column| column == end), "{file}: {annotation}");
+            }
+        }
+    }
+}
+
 #[test]
 fn rules_have_their_own_uids_and_our_data_source() {
     let mut uids = BTreeSet::new();

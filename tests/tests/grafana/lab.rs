@@ -28,7 +28,7 @@ impl Lab {
         let token = influx.reader(&[&minutes, &trades]).await.unwrap();
         let mut options = GrafanaOptions::new(BUCKET, &token);
         change(&mut options);
-        let grafana = Grafana::start(home, &influx, &options).await.unwrap();
+        let grafana = Grafana::start(home, &influx.base(), &options).await.unwrap();
         Lab { grafana, influx, token }
     }
 

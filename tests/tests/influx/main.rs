@@ -11,5 +11,6 @@ mod feed;
 mod crash;
 mod kit;
 mod path;
+mod points;
 mod rows;
 mod setup;

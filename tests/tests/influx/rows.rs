@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tickberry_store::influx::{InfluxConfig, InfluxReader, InfluxWriter};
 use tickberry_store::{
-    Cursor, DayRow, GapRow, MinuteRow, Query, Receipt, StoreReader, StoreWriter, TradeRow, WriteBatch,
+    Cursor, DayRow, GapRow, LeftOut, MinuteRow, Query, Receipt, StoreReader, StoreWriter, TradeRow,
+    WriteBatch,
 };
 use tickberry_tests::harness::influx_store::{MINUTES, TRADES};
 use tickberry_tests::harness::{InfluxStore, TempHome, turn};
@@ -199,7 +200,10 @@ async fn refusals_of_the_real_server_are_what_they_are_taken_for() {
     let old =
         vec![trade(0, "A", now - kept - 3_600_000), trade(1, "A", now - kept - 30_000), trade(2, "A", now)];
     let batch = WriteBatch { trades: old, ..WriteBatch::new(cursor(3)) };
-    assert_eq!(writer.write(&batch).unwrap(), Receipt { expired: 2, refused: 0, doubled: 0 });
+    assert_eq!(
+        writer.write(&batch).unwrap(),
+        Receipt { left_out: LeftOut { expired: 2, refused: 0 }, doubled: 0 }
+    );
     assert_eq!(influx.trades().await.unwrap().len(), 1);
     // Somebody else has written a field of another type: only that day's line goes aside.
     let line = format!(
@@ -220,7 +224,10 @@ async fn refusals_of_the_real_server_are_what_they_are_taken_for() {
     };
     let minutes = (0..50).map(|n| minute("A", now - n * 60_000)).collect();
     let batch = WriteBatch { minutes, days: vec![day], ..WriteBatch::new(cursor(4)) };
-    assert_eq!(writer.write(&batch).unwrap(), Receipt { expired: 0, refused: 1, doubled: 0 });
+    assert_eq!(
+        writer.write(&batch).unwrap(),
+        Receipt { left_out: LeftOut { expired: 0, refused: 1 }, doubled: 0 }
+    );
     assert_eq!(influx.minutes().await.unwrap().len(), 50);
     let aside = std::fs::read_to_string(home.join("refused.lp")).unwrap();
     assert!(aside.contains("field type conflict") && aside.contains("\ndaily_trades,"), "{aside}");

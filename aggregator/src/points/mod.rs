@@ -1,0 +1,54 @@
+//! What the services say of themselves, as points in the store, so that dashboards and alerts need nothing else on a
+//! shelf. Nothing of it decides anything: it runs beside the pipelines, on a connection of its own, and only where the
+//! store is an InfluxDB.
+
+mod behind;
+mod collect;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tickberry_service::Shutdown;
+use tickberry_service::mqtt::{BusConfig, Event, connect};
+use tickberry_store::influx::InfluxConfig;
+use tickberry_wire::topic::{self, Topic};
+
+use collect::Collector;
+
+/// Hears every status and has the points written, until the shutdown.
+pub(crate) async fn run(bus: BusConfig, client_id: String, server: InfluxConfig, shutdown: Shutdown) {
+    let (publisher, mut events) = connect(bus, &client_id, None, vec![topic::all("status")]);
+    let points = match write::start(server) {
+        Ok(points) => points,
+        Err(error) => {
+            tracing::error!(%error, "no thread for the pipeline's points; none are written");
+            return;
+        }
+    };
+    let mut collector = Collector::default();
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            () = shutdown.cancelled() => break,
+        };
+        match event {
+            Some(Event::Message { topic, payload }) => {
+                let Some(Topic::Status(service, node)) = Topic::parse(&topic) else { continue };
+                for point in collector.hear(&service, &node, &payload, wall_ms()) {
+                    points.offer(point);
+                }
+            }
+            Some(Event::Up | Event::Down(_)) => {}
+            None => break,
+        }
+    }
+    publisher.close().await;
+}
+
+/// Only differences of it count.
+fn wall_ms() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
+}
