@@ -104,10 +104,31 @@ pub(super) const CURSOR: Measurement = Measurement {
     ],
 };
 
-/// All of them.
-pub const MEASUREMENTS: [Measurement; 5] = [TRADES, MINUTES, DAYS, GAPS, CURSOR];
+/// What the server's process began with; private.
+pub(super) const BASE: Measurement = Measurement {
+    name: "tickberry_base",
+    tags: &["source"],
+    fields: &[
+        ("epoch", Integer),
+        ("stored", Integer),
+        ("rebuild_from", Integer),
+        ("floor_ms", Integer),
+        ("state", Text),
+        ("process", Text),
+        ("trade_nanos", Integer),
+        ("minute_nanos", Integer),
+    ],
+};
 
-fn point(
+/// Which process took the first rows of each bucket, beside one of them; private.
+pub(super) const WITNESS: Measurement =
+    Measurement { name: "tickberry_witness", tags: &["source"], fields: &[("process", Text)] };
+
+/// All of them.
+pub const MEASUREMENTS: [Measurement; 7] = [TRADES, MINUTES, DAYS, GAPS, CURSOR, BASE, WITNESS];
+
+/// Adds a point with the fields of its measurement, in their order.
+pub(super) fn point(
     measurement: &Measurement,
     tags: &[(&str, &str)],
     values: &[Option<Value<'_>>],

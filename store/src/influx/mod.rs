@@ -17,11 +17,12 @@
 //! - `server`: version, process, clock, buckets
 //! - `deliver`: requests of many lines, down to the one that is refused; `refused`: the file for that one
 //! - `pipeline`: points about the pipeline itself
-//! - `progress`: the cursor's point, and who is ahead
+//! - `progress`: the cursor's point, and who is ahead; `base`: what a process began with
 //! - `setup`: organisation, buckets and tokens on a server
 //! - `write`, `read` with `influxql`: the traits
 
 mod answer;
+mod base;
 mod config;
 mod deliver;
 mod fields;

@@ -108,7 +108,8 @@ pub(super) fn line(source: &str, cursor: Option<&Cursor>, reach: &Reach, into: &
     fields::cursor_point(source, &values, AT, into);
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes as a text.
+pub(super) fn hex(bytes: &[u8]) -> String {
     const DIGITS: [char; 16] =
         ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
     bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]).collect()

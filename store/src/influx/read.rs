@@ -81,7 +81,7 @@ impl InfluxReader {
 }
 
 /// Columns of an answer: the time, the tags, the fields.
-fn columns_of(measurement: &Measurement) -> String {
+pub(super) fn columns_of(measurement: &Measurement) -> String {
     let fields = measurement.fields.iter().map(|(field, _)| *field);
     measurement.tags.iter().copied().chain(fields).map(name).collect::<Vec<_>>().join(", ")
 }
@@ -240,7 +240,8 @@ pub(super) fn progress(link: &Link, bucket: &str) -> Result<Vec<Progress>, Store
     Ok(found)
 }
 
-fn tag(row: &Row<'_>, column: usize) -> Option<Arc<str>> {
+/// A tag's text.
+pub(super) fn tag(row: &Row<'_>, column: usize) -> Option<Arc<str>> {
     Some(tag_text(row.text(column)?).into())
 }
 

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::answer::Said;
+use super::base::{self, Base};
 use super::config::InfluxConfig;
 use super::deliver::{Budget, deliver};
 use super::fields::Row;
@@ -34,6 +36,10 @@ pub struct InfluxWriter {
     me: String,
     /// Per source, what its point said when this writer read or wrote it last.
     known: HashMap<Arc<str>, Reach>,
+    /// Per source, the cursor it was begun with.
+    begun: HashMap<Arc<str>, Cursor>,
+    /// Per source, what this process began with.
+    bases: HashMap<Arc<str>, Base>,
     /// Per source, when its cursor was written whole.
     written: HashMap<Arc<str>, Instant>,
     peers: Peers,
@@ -58,6 +64,8 @@ impl InfluxWriter {
             kept_ms,
             me: format!("{:016x}", rand::random::<u64>()),
             known: HashMap::new(),
+            begun: HashMap::new(),
+            bases: HashMap::new(),
             written: HashMap::new(),
             peers: Peers::default(),
             budget: Budget::default(),
@@ -73,6 +81,61 @@ impl InfluxWriter {
         }
         self.clock = clock;
         Ok(())
+    }
+
+    /// The cursors that hold: where what an earlier process took first is gone, the one that it began with.
+    fn proven(&mut self, cursors: Vec<Cursor>) -> Result<Vec<Cursor>, StoreError> {
+        let (bucket, minutes_bucket) = (self.config.bucket.as_str(), self.config.minutes_bucket.as_str());
+        let forgotten = self.kept_ms.map(|kept| forgotten(kept, &self.clock));
+        let buckets = [(bucket, forgotten[0]), (minutes_bucket, forgotten[1])];
+        let mut bases = base::all(&self.link, minutes_bucket)?;
+        let this = self.process.started.clone();
+        self.bases = bases.extract_if(.., |b| b.process == this).map(|b| (b.source.clone(), b)).collect();
+        let mut proven = Vec::new();
+        for cursor in cursors {
+            match bases.iter().find(|base| base.source == cursor.source) {
+                Some(base) if !base.holds(&self.link, buckets)? => {
+                    tracing::warn!(source = %cursor.source, process = base.process,
+                        "InfluxDB has lost what it acknowledged to its process of then; the journal is read again from there");
+                    proven.extend(base.cursor.clone());
+                }
+                _ => proven.push(cursor),
+            }
+        }
+        Ok(proven)
+    }
+
+    /// Remembers the first rows of this process, and what it began with.
+    fn base(&mut self, batch: &WriteBatch) -> Result<(), StoreError> {
+        let source = &batch.cursor.source;
+        let begun = self.begun.get(source).cloned();
+        let new = || Base::new(source.clone(), &self.process.started, begun);
+        let mut base = self.bases.get(source).cloned().unwrap_or_else(new);
+        let before = base.witnesses;
+        if base.learn(batch) {
+            let buckets = [&self.config.bucket, &self.config.minutes_bucket];
+            for ((nanos, before), bucket) in base.witnesses.iter().zip(before).zip(buckets) {
+                if let (Some(nanos), None) = (nanos, before) {
+                    // One that its bucket no longer keeps is not looked for either.
+                    self.link.write(bucket, base.witness(*nanos).text(0..1))?;
+                }
+            }
+            let mut lines = Lines::default();
+            base.line(&mut lines);
+            self.private(&lines)?;
+            self.bases.insert(source.clone(), base);
+        }
+        Ok(())
+    }
+
+    /// Writes a point of our own.
+    fn private(&self, lines: &Lines) -> Result<(), StoreError> {
+        let refused = |why: String| self.link.away(format!("it refuses the cursor: {why}"));
+        match self.link.write(&self.config.minutes_bucket, lines.text(0..1))? {
+            Said::Taken => Ok(()),
+            Said::Expired(_) => Err(refused("beyond its retention".into())),
+            Said::Wrong(why) => Err(refused(why)),
+        }
     }
 
     fn judge(&mut self, batch: &WriteBatch) -> Result<Verdict, StoreError> {
@@ -120,15 +183,7 @@ impl InfluxWriter {
         }
         let mut lines = Lines::default();
         progress::line(source, whole.then_some(&batch.cursor), &reach, &mut lines);
-        let (bucket, refused) = (&self.config.minutes_bucket, |why: String| StoreError::Away {
-            url: self.config.url.clone(),
-            detail: format!("it refuses the cursor: {why}"),
-        });
-        match self.link.write(bucket, lines.text(0..1))? {
-            super::answer::Said::Taken => {}
-            super::answer::Said::Expired(_) => return Err(refused("beyond its retention".into())),
-            super::answer::Said::Wrong(why) => return Err(refused(why)),
-        }
+        self.private(&lines)?;
         if whole {
             self.written.insert(source.clone(), Instant::now());
         }
@@ -147,7 +202,9 @@ impl StoreWriter for InfluxWriter {
         let points = read::progress(&self.link, &self.config.minutes_bucket)?;
         self.known = points.iter().map(|point| (point.source.clone(), point.reach.clone())).collect();
         self.written.clear();
-        Ok(points.into_iter().filter_map(|point| point.cursor).collect())
+        let cursors = self.proven(points.into_iter().filter_map(|point| point.cursor).collect())?;
+        self.begun = cursors.iter().map(|cursor| (cursor.source.clone(), cursor.clone())).collect();
+        Ok(cursors)
     }
 
     fn write(&mut self, batch: &WriteBatch) -> Result<Receipt, StoreError> {
@@ -161,6 +218,7 @@ impl StoreWriter for InfluxWriter {
             }
         }
         let left_out = self.rows(batch)?;
+        self.base(batch)?;
         self.cursor(batch)?;
         // A point that is written again is the same point, and InfluxDB does not say whether it was there.
         Ok(Receipt { left_out, ..Receipt::default() })
@@ -174,6 +232,11 @@ impl StoreWriter for InfluxWriter {
     fn settle(&self) -> Duration {
         self.config.settle
     }
+}
+
+/// Before it a bucket keeps nothing, by the server's clock.
+fn forgotten(kept_ms: Option<i64>, clock: &Clock) -> i64 {
+    kept_ms.map_or(i64::MIN, |kept| clock.now_ms().saturating_sub(kept).saturating_sub(GRACE_MS))
 }
 
 /// The lines of a bucket, and what is not sent.

@@ -26,6 +26,10 @@ pub(crate) struct World {
     pub(crate) writes: Vec<(String, String)>,
     /// Fields of the cursor's point.
     pub(crate) cursor: BTreeMap<String, Value>,
+    /// Fields of the base's point.
+    pub(crate) base: BTreeMap<String, Value>,
+    /// Witnesses: the process, by bucket and time.
+    pub(crate) witnesses: BTreeMap<(String, i64), String>,
     /// The answer to other questions.
     pub(crate) answer: Option<Value>,
     /// Questions seen.
@@ -148,7 +152,10 @@ impl World {
                 }
             },
             "/api/v2/write" => self.write(&query["bucket"], body),
-            "/query" => self.question(form(body)["q"].clone()),
+            "/query" => {
+                let form = form(body);
+                self.question(&form["db"], form["q"].clone())
+            }
             _ => (404, "404 page not found".into()),
         }
     }
@@ -162,45 +169,59 @@ impl World {
             return (400, json!({ "code": "invalid", "message": "unable to parse" }).to_string());
         }
         for line in parse_lines(body).map(Result::unwrap) {
-            if line.series.measurement.as_str() == "tickberry_cursor" {
-                for (name, value) in &line.field_set {
-                    let value = match value {
-                        FieldValue::I64(i) => json!(i),
-                        FieldValue::String(s) => json!(s.as_str()),
-                        other => panic!("{other:?}"),
-                    };
-                    self.cursor.insert(name.as_str().into(), value);
+            let measurement = line.series.measurement.as_str();
+            for (name, value) in line.field_set.iter().filter(|_| measurement.starts_with("tickberry_")) {
+                let value = match value {
+                    FieldValue::I64(i) => json!(i),
+                    FieldValue::String(s) => json!(s.as_str()),
+                    other => panic!("{other:?}"),
+                };
+                match measurement {
+                    "tickberry_cursor" => drop(self.cursor.insert(name.as_str().into(), value)),
+                    "tickberry_base" => drop(self.base.insert(name.as_str().into(), value)),
+                    _ => {
+                        let at = (bucket.to_owned(), line.timestamp.unwrap());
+                        self.witnesses.insert(at, value.as_str().unwrap().into());
+                    }
                 }
             }
         }
         (204, String::new())
     }
 
-    fn question(&mut self, question: String) -> (u16, String) {
-        let is_cursor = question.contains("tickberry_cursor");
-        self.questions.push(question);
-        let result = match &self.answer {
-            Some(answer) if !is_cursor => answer.clone(),
-            _ if !is_cursor || self.cursor.is_empty() => json!({ "statement_id": 0 }),
-            _ => {
-                let names = [
-                    "epoch",
-                    "stored",
-                    "rebuild_from",
-                    "floor_ms",
-                    "state",
-                    "writer",
-                    "reached_epoch",
-                    "reached",
-                ];
-                let fields = names.iter().map(|name| self.cursor.get(*name).cloned().unwrap_or(Value::Null));
-                let row: Vec<Value> = [json!(7_258_118_400_000_000_000_i64), json!("finnhub")]
-                    .into_iter()
-                    .chain(fields)
-                    .collect();
-                json!({ "statement_id": 0, "series": [{ "name": "tickberry_cursor", "columns": [], "values": [row] }] })
-            }
+    fn question(&mut self, bucket: &str, question: String) -> (u16, String) {
+        const CURSOR: [&str; 8] =
+            ["epoch", "stored", "rebuild_from", "floor_ms", "state", "writer", "reached_epoch", "reached"];
+        const BASE: [&str; 8] = [
+            "epoch",
+            "stored",
+            "rebuild_from",
+            "floor_ms",
+            "state",
+            "process",
+            "trade_nanos",
+            "minute_nanos",
+        ];
+        let row = |fields: &BTreeMap<String, Value>, names: [&str; 8]| {
+            let values = names.iter().map(|name| fields.get(*name).cloned().unwrap_or(Value::Null));
+            let head = [json!(7_258_118_400_000_000_000_i64), json!("finnhub")];
+            let values: Vec<Value> = head.into_iter().chain(values).collect();
+            if fields.is_empty() { json!({}) } else { json!({ "series": [{ "values": [values] }] }) }
         };
+        let result = if question.contains("tickberry_cursor") {
+            row(&self.cursor, CURSOR)
+        } else if question.contains("tickberry_base") {
+            row(&self.base, BASE)
+        } else if let Some((_, time)) = question.split_once("tickberry_witness\" WHERE time = ") {
+            let at = time.split(' ').next().unwrap().parse().unwrap();
+            match self.witnesses.get(&(bucket.to_owned(), at)) {
+                Some(process) => json!({ "series": [{ "values": [[at, "finnhub", process]] }] }),
+                None => json!({}),
+            }
+        } else {
+            self.answer.clone().unwrap_or(json!({}))
+        };
+        self.questions.push(question);
         (200, json!({ "results": [result] }).to_string())
     }
 }

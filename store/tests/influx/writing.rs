@@ -27,8 +27,15 @@ fn rows_come_before_the_cursor_and_its_state_is_not_written_again_at_once() {
         .drain(..)
         .map(|(bucket, lines)| (bucket, lines.lines().count(), lines.starts_with("tickberry_cursor")))
         .collect();
-    let expected =
-        [("trades", 1000, false), ("trades", 500, false), ("minutes", 1, false), ("minutes", 1, true)];
+    // The gap, the witness of this process, what it began with, the cursor.
+    let expected = [
+        ("trades", 1000, false),
+        ("trades", 500, false),
+        ("minutes", 1, false),
+        ("trades", 1, false),
+        ("minutes", 1, false),
+        ("minutes", 1, true),
+    ];
     assert_eq!(sent, expected.map(|(bucket, lines, cursor)| (bucket.to_owned(), lines, cursor)));
     assert_eq!(writer.cursors().unwrap(), [first.cursor]);
     writer.write(&batch(1_500, 1_510)).unwrap();
@@ -156,4 +163,35 @@ fn the_token_is_asked_for_again_each_time() {
     assert_eq!(open().err().unwrap().kind(), ErrorKind::Refused);
     std::fs::write(&file, "secret-token").unwrap();
     assert!(open().is_ok());
+}
+
+/// A log with a hole: what the last process took first is gone, and with it all it took.
+#[test]
+fn what_a_process_took_first_is_looked_for_when_another_is_met() {
+    let (fake, folder) = (Fake::start(), tempfile::tempdir().unwrap());
+    let start = |started: &str| {
+        fake.world().started = started.into();
+        let mut writer = writer(&fake, &folder);
+        let cursors = writer.cursors().unwrap();
+        (writer, cursors.first().map_or(0, |cursor| cursor.stored))
+    };
+    let (mut one, stored) = start("one");
+    one.write(&batch(0, 5)).unwrap();
+    assert_eq!(stored, 0);
+    // The same process: another writer changes nothing of what it began with.
+    let (mut again, stored) = start("one");
+    again.write(&batch(5, 9)).unwrap();
+    assert_eq!(stored, 5);
+    let (mut two, stored) = start("two");
+    assert_eq!(stored, 9, "the witness is there");
+    two.write(&batch(9, 50)).unwrap();
+    two.write(&batch(50, 60)).unwrap();
+    assert_eq!(fake.world().witnesses.len(), 2, "one a process");
+    fake.world().witnesses.retain(|_, process| process != "two");
+    let (mut three, stored) = start("three");
+    assert_eq!(stored, 9, "back to what process two began with");
+    three.write(&batch(9, 60)).unwrap();
+    assert_eq!(start("four").1, 60);
+    fake.world().witnesses.clear();
+    assert_eq!(start("five").1, 9, "and the same for what was written again");
 }
