@@ -244,9 +244,10 @@ impl Reader {
         }
         if let Some(journal) = journal {
             self.journal = Some(journal.epoch);
-            if self.proof.is_some_and(|(end, _)| journal.committed < end) {
-                // What the store holds was durable once, and is not there. The offsets up to its cursor will be given anew,
-                // and what has them then would not be stored.
+            let held = self.proof.is_some_and(|(end, _)| journal.committed < end);
+            if held || self.epoch().is_none() && journal.committed < self.next {
+                // What the store holds, or what was told as lost, was durable once, and is not there. The offsets up to
+                // there will be given anew, and what has them then would not be stored.
                 self.doubt(&mut orders);
                 return orders;
             }

@@ -205,6 +205,17 @@ fn a_cursor_beyond_the_journals_end_is_noticed_although_it_reads_again_from_befo
     }
 }
 
+/// The record before the cursor was lost, so no epoch proves it.
+#[test]
+fn a_journal_that_ends_before_a_told_loss_is_another_one() {
+    let now = Instant::now();
+    let mut reader = Reader::new(Some(5), None, now);
+    assert!(matches!(*reader.tick(now), [Order::Fetch(5)]));
+    let head = JournalHead { epoch: Epoch::new(7, 7), committed: 3 };
+    let orders = reader.fetch_ended(Some(head), now);
+    assert!(matches!(*orders, [Order::Break(0), Order::Fetch(0)]), "{orders:?}");
+}
+
 #[test]
 fn pauses_grow_to_a_bound_and_begin_anew_after_success() {
     let mut now = Instant::now();
