@@ -36,14 +36,14 @@ CUTS ?= 20
 
 .PHONY: chaos
 chaos: build ## Real faults: ROUNDS=20 rounds of kills, stops and partitions, each against the oracle (SEED=, FIRST=)
-	@TICKBERRY_ROUNDS=$(ROUNDS) TICKBERRY_SEED=$(SEED) TICKBERRY_FIRST=$(FIRST) \
+	@TB_ROUNDS=$(ROUNDS) TB_SEED=$(SEED) TB_FIRST=$(FIRST) \
 		$(CARGO) test --locked --quiet -p tickberry-tests --test chaos
 
 .PHONY: powercut
 powercut: ## Real power cuts: CUTS=20 of a virtual machine whose disk forgets what was not flushed (SEED=, FIRST=)
 	@$(CARGO) build --locked --quiet -p tickberry
 	@scripts/powercut-lab target/debug/tickberry target/powercut
-	@TICKBERRY_CUTS=$(CUTS) TICKBERRY_SEED=$(SEED) TICKBERRY_FIRST=$(FIRST) TICKBERRY_LAB=$(CURDIR)/target/powercut \
+	@TB_CUTS=$(CUTS) TB_SEED=$(SEED) TB_FIRST=$(FIRST) TB_LAB=$(CURDIR)/target/powercut \
 		$(CARGO) test --locked --quiet -p tickberry-tests --test powercut
 
 # Worlds of make sim; SEED= is the first of them.

@@ -20,7 +20,7 @@ pub fn load_both() -> Vec<(i64, Trade)> {
 }
 
 fn received(files: &[(&str, &str)]) -> Vec<(i64, Trade)> {
-    let folder = std::env::var_os("TICKBERRY_DATA").map_or_else(
+    let folder = std::env::var_os("TB_DATA").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data")),
         PathBuf::from,
     );
@@ -36,7 +36,7 @@ fn received(files: &[(&str, &str)]) -> Vec<(i64, Trade)> {
             }
             Err(error) => {
                 println!(
-                    "trades: MADE UP, for there is no {} ({error}); TICKBERRY_DATA names its folder",
+                    "trades: MADE UP, for there is no {} ({error}); TB_DATA names its folder",
                     path.display()
                 );
                 return (0..9757).map(made_up).map(|trade| (trade.time_ms, trade)).collect();

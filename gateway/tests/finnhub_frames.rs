@@ -31,16 +31,13 @@ struct Element {
 }
 
 fn frames() -> Option<Vec<String>> {
-    let folder = std::env::var_os("TICKBERRY_DATA").map_or_else(
+    let folder = std::env::var_os("TB_DATA").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data")),
         PathBuf::from,
     );
     let path = folder.join("finnhub_real_frames.jsonl");
     let Ok(text) = std::fs::read_to_string(&path) else {
-        eprintln!(
-            "SKIPPED: {} is not there; set TICKBERRY_DATA to the folder of the recordings",
-            path.display()
-        );
+        eprintln!("SKIPPED: {} is not there; set TB_DATA to the folder of the recordings", path.display());
         return None;
     };
     Some(text.lines().map(|line| serde_json::from_str::<Line>(line).unwrap().frame).collect())

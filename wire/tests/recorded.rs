@@ -6,9 +6,9 @@ use std::io::Read as _;
 use std::path::PathBuf;
 
 use tickberry_wire::{Batch, Body, Decimal, Epoch, Symbol, Trade, decode, encode};
-/// Where the recordings lie: `TICKBERRY_DATA`, else beside the project.
+/// Where the recordings lie: `TB_DATA`, else beside the project.
 fn data(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("TICKBERRY_DATA").map_or_else(
+    let folder = std::env::var_os("TB_DATA").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data")),
         PathBuf::from,
     );
@@ -16,7 +16,7 @@ fn data(name: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    eprintln!("SKIPPED: {} is not there; set TICKBERRY_DATA to the folder of the recordings", path.display());
+    eprintln!("SKIPPED: {} is not there; set TB_DATA to the folder of the recordings", path.display());
     None
 }
 /// Trades with the time each was received.

@@ -25,13 +25,13 @@ pub(crate) fn messages(per_message: usize) -> Option<Vec<Message>> {
 }
 
 fn text(name: &str) -> Option<String> {
-    let folder = std::env::var_os("TICKBERRY_DATA").map_or_else(
+    let folder = std::env::var_os("TB_DATA").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data")),
         PathBuf::from,
     );
     let path = folder.join(name);
     let Ok(file) = std::fs::File::open(&path) else {
-        eprintln!("SKIPPED: there is no {}; TICKBERRY_DATA names its folder", path.display());
+        eprintln!("SKIPPED: there is no {}; TB_DATA names its folder", path.display());
         return None;
     };
     let mut text = String::new();

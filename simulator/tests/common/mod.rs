@@ -94,11 +94,11 @@ impl Client {
 /// Where recorded data lies, or `None` with a word about it.
 pub fn data(name: &str) -> Option<PathBuf> {
     let default = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-    let path = std::env::var_os("TICKBERRY_DATA").map_or(default, PathBuf::from).join(name);
+    let path = std::env::var_os("TB_DATA").map_or(default, PathBuf::from).join(name);
     if path.exists() {
         return Some(path);
     }
-    println!("SKIPPED: no {name} in ../shared/data or $TICKBERRY_DATA");
+    println!("SKIPPED: no {name} in ../shared/data or $TB_DATA");
     None
 }
 

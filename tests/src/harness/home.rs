@@ -41,7 +41,7 @@ impl TempHome {
 impl Drop for TempHome {
     fn drop(&mut self) {
         let keep = self.keep.load(Ordering::Relaxed) || std::thread::panicking();
-        if keep || std::env::var_os("TICKBERRY_KEEP").is_some() {
+        if keep || std::env::var_os("TB_KEEP").is_some() {
             eprintln!("data and logs are kept in {}", self.path.display());
         } else if let Err(error) = std::fs::remove_dir_all(&self.path) {
             eprintln!("{} could not be removed: {error}", self.path.display());

@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 
 /// `tickberry`, as built beside this test.
 pub fn binary() -> PathBuf {
-    if let Some(path) = std::env::var_os("TICKBERRY_BINARY") {
+    if let Some(path) = std::env::var_os("TB_BINARY") {
         return path.into();
     }
     let test = std::env::current_exe().expect("a running test has a path");

@@ -3,19 +3,19 @@
 use anyhow::{Result, ensure};
 use std::path::PathBuf;
 
-/// `influxd`, or what TICKBERRY_INFLUXD names.
+/// `influxd`, or what TB_INFLUXD names.
 pub fn influxd() -> Result<PathBuf> {
-    found("TICKBERRY_INFLUXD", "bin/influxd")
+    found("TB_INFLUXD", "bin/influxd")
 }
 
-/// `grafana`, or what TICKBERRY_GRAFANA names.
+/// `grafana`, or what TB_GRAFANA names.
 pub fn grafana() -> Result<PathBuf> {
-    found("TICKBERRY_GRAFANA", "bin/grafana")
+    found("TB_GRAFANA", "bin/grafana")
 }
 
-/// Grafana's home folder, or what TICKBERRY_GRAFANA_HOME names.
+/// Grafana's home folder, or what TB_GRAFANA_HOME names.
 pub fn grafana_home() -> Result<PathBuf> {
-    found("TICKBERRY_GRAFANA_HOME", "grafana-home")
+    found("TB_GRAFANA_HOME", "grafana-home")
 }
 
 fn found(variable: &str, place: &str) -> Result<PathBuf> {

@@ -16,13 +16,13 @@ pub const HEADER: &str = "recv_ns,event_ms,trade_ms,symbol,price,qty,trade_id,bu
 
 /// The paths of both files; None, with a line that says so, where the data is not there.
 pub fn files() -> Option<Vec<PathBuf>> {
-    let folder = std::env::var_os("TICKBERRY_DATA")
+    let folder = std::env::var_os("TB_DATA")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
     let paths: Vec<PathBuf> = FILES.iter().map(|name| folder.join(name)).collect();
     if paths.iter().all(|path| path.is_file()) {
         return Some(paths);
     }
-    skipped(&format!("no recorded trades in {}; TICKBERRY_DATA names their folder", folder.display()));
+    skipped(&format!("no recorded trades in {}; TB_DATA names their folder", folder.display()));
     None
 }
 

@@ -10,10 +10,9 @@ use tokio::process::Command;
 pub struct Lab(PathBuf);
 
 impl Lab {
-    /// The folder that `TICKBERRY_LAB` names.
+    /// The folder that `TB_LAB` names.
     pub fn find() -> Result<Lab> {
-        let folder =
-            std::env::var_os("TICKBERRY_LAB").context("TICKBERRY_LAB is not set: use make powercut")?;
+        let folder = std::env::var_os("TB_LAB").context("TB_LAB is not set: use make powercut")?;
         let lab = Lab(folder.into());
         for file in [lab.kernel(), lab.initrd(), lab.empty_disk()] {
             ensure!(file.is_file(), "{} is not there: use make powercut", file.display());

@@ -1,6 +1,6 @@
 //! Real faults, counted in verified rounds; see `tickberry_tests::chaos`.
 //!
-//! `TICKBERRY_ROUNDS` (20), `TICKBERRY_SEED`, and `TICKBERRY_FIRST`, the round to begin with.
+//! `TB_ROUNDS` (20), `TB_SEED`, and `TB_FIRST`, the round to begin with.
 
 use std::process::ExitCode;
 use tickberry_tests::chaos::campaign::{Campaign, Failure};
@@ -18,9 +18,9 @@ fn number(variable: &str, default: u64) -> u64 {
 #[tokio::main]
 async fn main() -> ExitCode {
     let campaign = Campaign {
-        seed: number("TICKBERRY_SEED", 20_261_125),
-        first: number("TICKBERRY_FIRST", 0),
-        rounds: number("TICKBERRY_ROUNDS", 20),
+        seed: number("TB_SEED", 20_261_125),
+        first: number("TB_FIRST", 0),
+        rounds: number("TB_ROUNDS", 20),
     };
     let Campaign { seed, first, rounds } = campaign;
     eprintln!("chaos: {rounds} rounds from {first} on, SEED={seed}");

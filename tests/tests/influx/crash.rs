@@ -11,8 +11,8 @@ use rustix::process::Signal;
 use tickberry_tests::harness::{InfluxStore, SOURCE, TempHome, Up, UpOptions, eventually, turn};
 
 fn rng() -> StdRng {
-    let seed = std::env::var("TICKBERRY_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(20_261_129);
-    eprintln!("TICKBERRY_SEED={seed}");
+    let seed = std::env::var("TB_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(20_261_129);
+    eprintln!("TB_SEED={seed}");
     StdRng::seed_from_u64(seed)
 }
 

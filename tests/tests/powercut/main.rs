@@ -1,6 +1,6 @@
 //! Real power cuts; see `tickberry_tests::powercut`.
 //!
-//! `TICKBERRY_CUTS` (20), `TICKBERRY_SEED`, `TICKBERRY_FIRST`, the cut to begin with, and `TICKBERRY_LAB`, the folder that
+//! `TB_CUTS` (20), `TB_SEED`, `TB_FIRST`, the cut to begin with, and `TB_LAB`, the folder that
 //! `scripts/powercut-lab` filled. Nothing is done where that is not set: `cargo test` runs this file as well.
 
 use std::process::ExitCode;
@@ -38,14 +38,14 @@ async fn control(lab: &Lab, seed: u64) -> ExitCode {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    if std::env::var_os("TICKBERRY_LAB").is_none() {
+    if std::env::var_os("TB_LAB").is_none() {
         skipped("no power is cut; use make powercut");
         return ExitCode::SUCCESS;
     }
     let campaign = Campaign {
-        seed: number("TICKBERRY_SEED", 20_261_125),
-        first: number("TICKBERRY_FIRST", 0),
-        cuts: number("TICKBERRY_CUTS", 20),
+        seed: number("TB_SEED", 20_261_125),
+        first: number("TB_FIRST", 0),
+        cuts: number("TB_CUTS", 20),
     };
     let Campaign { seed, first, cuts } = campaign;
     eprintln!("powercut: {cuts} cuts from {first} on, SEED={seed}");

@@ -45,8 +45,8 @@ fn agree(database: &Database, journal: &Journal) -> Result<()> {
 #[tokio::test]
 async fn killed_at_any_moment_and_started_again() {
     let _turn = turn().await;
-    let seed = std::env::var("TICKBERRY_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(20_261_123);
-    eprintln!("TICKBERRY_SEED={seed}");
+    let seed = std::env::var("TB_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(20_261_123);
+    eprintln!("TB_SEED={seed}");
     let mut rng = StdRng::seed_from_u64(seed);
     let home = TempHome::new("kill9");
     let feed = Feed::generated(20.0).await;

@@ -63,11 +63,11 @@ fn trades(frame: &str) -> Result<Vec<Sent>> {
 }
 
 fn real_frames() -> Option<Vec<String>> {
-    let folder = std::env::var_os("TICKBERRY_DATA")
+    let folder = std::env::var_os("TB_DATA")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), Into::into);
     let path = folder.join("finnhub_real_frames.jsonl");
     let Ok(text) = std::fs::read_to_string(&path) else {
-        skipped(&format!("no {}; TICKBERRY_DATA names its folder", path.display()));
+        skipped(&format!("no {}; TB_DATA names its folder", path.display()));
         return None;
     };
     Some(text.lines().map(|line| serde_json::from_str::<Line>(line).unwrap().frame).collect())
