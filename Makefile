@@ -85,6 +85,10 @@ bench: ## Codec, parser, fold and journal against their peers, as ratios in one 
 grafana-cost: servers ## What a refresh of each dashboard costs: every query against a month of data
 	@$(CARGO) test --locked --quiet -p tickberry-tests --test grafana -- --ignored --nocapture cost
 
+.PHONY: influx-cost
+influx-cost: build servers ## What InfluxDB costs beside tickberry: memory, CPU, bytes written and on disk
+	@scripts/influx-cost 180
+
 .PHONY: fuzz
 fuzz: ## Fuzz the batch decoder for FUZZ_SECONDS (default 60); installs cargo-fuzz if it is not there
 	@scripts/fuzz
