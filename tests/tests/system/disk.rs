@@ -156,23 +156,26 @@ async fn a_full_disk_stops_the_store_and_nothing_is_lost() {
     let home = TempHome::new("full");
     let feed = Feed::generated(20.0).await;
     let Some(mut small) = Small::start(&home, &feed, Disk::memory("size=40m")).await else { return };
-    let stored = async |small: &mut Small, what: &str, wanted: fn(u64, u64) -> bool| {
-        eventually(Duration::from_secs(60), what, async || {
-            small.process.must_live()?;
-            let stream = small.http.stream(SOURCE).await?;
-            ensure!(wanted(stream.head, stream.stored), "{stream:?}");
-            Ok(stream)
-        })
-        .await
-        .unwrap()
-    };
-    stored(&mut small, "it streams", |_, stored| stored > 500).await;
+    eventually(Duration::from_secs(60), "it streams", async || {
+        small.process.must_live()?;
+        let stream = small.http.stream(SOURCE).await?;
+        ensure!(stream.stored > 500, "{stream:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
     small.fill();
-    let stream = stored(&mut small, "the store stands still", |head, stored| head > stored + 3_000).await;
-    let status = small.http.text("/api/v1/status").await.unwrap();
-    assert!(status.contains("message"), "the status says what is wrong: {status}");
+    // That the store is behind alone may be a busy machine.
+    let still = eventually(Duration::from_secs(60), "the store stands still and says why", async || {
+        small.process.must_live()?;
+        let stream = small.http.stream(SOURCE).await?;
+        let status = small.http.text("/api/v1/status").await?;
+        ensure!(stream.head > stream.stored + 3_000 && status.contains("message"), "{status}");
+        Ok(stream.head)
+    })
+    .await
+    .unwrap();
     small.empty();
-    let still = stream.head;
     eventually(Duration::from_secs(60), "it heals by itself", async || {
         small.process.must_live()?;
         let stream = small.http.stream(SOURCE).await?;
