@@ -64,10 +64,14 @@ impl Space {
         self.free.append(&mut self.taken);
     }
 
-    /// The places of a return hold all that memory held, and it is durable: they become segments, the oldest first,
-    /// so that wherever this ends there is no hole.
-    pub(super) fn complete(&mut self, disk: &dyn Disk) -> io::Result<()> {
-        for name in &mut self.taken {
+    /// The places of a return hold all that memory held, and it is durable: they become segments. Wherever this ends
+    /// there is no hole. The first `copies` places have originals, which the page cache still has: the newest is first,
+    /// since a start cuts every original from the oldest copy on. The others are all there is of their records: the
+    /// oldest is first.
+    pub(super) fn complete(&mut self, disk: &dyn Disk, copies: usize) -> io::Result<()> {
+        let copies = copies.min(self.taken.len());
+        let (copied, others) = self.taken.split_at_mut(copies);
+        for name in copied.iter_mut().rev().chain(others) {
             if let FileName::New(number) = *name {
                 let segment = FileName::Segment(number);
                 disk.rename(&name.to_string(), &segment.to_string())?;
@@ -101,7 +105,7 @@ impl Space {
             Purpose::Live => FileName::Segment(number),
             Purpose::Return => FileName::New(number),
         };
-        while self.bytes(shared, size) > config.ring_bytes && self.recycle_oldest(disk, shared) > 0 {}
+        while self.bytes(shared, size) > config.ring_bytes && self.shrink(disk, shared)? {}
         while let Some(free) = self.next_free() {
             if let Some(place) = self.reuse(disk, free, name, number, size)? {
                 return Ok(place);
@@ -138,6 +142,22 @@ impl Space {
         }
     }
 
+    /// Makes the ring smaller by a file: one that is not needed, else the oldest segment. `false`: there is none.
+    fn shrink(&mut self, disk: &dyn Disk, shared: &Shared) -> io::Result<bool> {
+        if self.free.len() < 2 {
+            return Ok(self.recycle_oldest(disk, shared) > 0);
+        }
+        // A segment recycled beside other free files frees nothing: all of history would go.
+        let Some(surplus) = self.next_free() else { return Ok(false) };
+        match disk.remove(&surplus.to_string()) {
+            Err(e) if e.kind() != ErrorKind::NotFound => {
+                self.free.push(surplus);
+                Err(e)
+            }
+            _ => Ok(true),
+        }
+    }
+
     /// The free file to use next: the oldest segment that was given up, before all spares. What still has a segment's
     /// name is history again after a crash, and history must not have a hole.
     fn next_free(&mut self) -> Option<FileName> {
@@ -170,13 +190,22 @@ impl Space {
                 self.free.push(free);
                 return Err(e);
             }
-            Ok(()) => self.taken.push(name),
+            Ok(()) => {}
         }
-        let file = disk.open(&name.to_string())?;
-        if file.size()? != size {
-            disk.remove(&name.to_string())?;
-            return Ok(None);
-        }
+        let right_size =
+            disk.open(&name.to_string()).and_then(|file| Ok((file.size()? == size).then_some(file)));
+        let file = match right_size {
+            Ok(Some(file)) => file,
+            Ok(None) => {
+                disk.remove(&name.to_string())?;
+                return Ok(None);
+            }
+            Err(e) => {
+                self.taken.push(name);
+                return Err(e);
+            }
+        };
+        self.taken.push(name);
         // Before the first byte of a segment is overwritten its name must be gone for good: else a power cut
         // could bring it back with holes in it. A spare has nothing to bring back.
         let name_synced = !matches!(free, FileName::Spare(_));

@@ -413,7 +413,9 @@ impl Journal {
             flush.run()?;
         }
         if purpose == Purpose::Return {
-            self.space.complete(&*self.disk)?;
+            // Only what the memory epoch wrote itself is nowhere else.
+            let copies = saved.iter().filter(|segment| segment.epoch != self.state.epoch.get()).count();
+            self.space.complete(&*self.disk, copies)?;
         }
         self.shared.update(|segments| {
             segments.retain(|s| !s.is_in_memory());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tickberry_gateway::journal::model::{Fault, ModelDisk};
-use tickberry_gateway::journal::{Journal, Opened};
+use tickberry_gateway::journal::{Disk, Journal, Opened};
 
 use crate::support::{Written, open, small, start};
 
@@ -86,32 +86,83 @@ fn a_sync_that_fails_at_a_start_takes_nothing_from_memory() {
     }
 }
 
+/// An epoch that the page cache has more of than the disk, and a memory epoch behind it, on a disk that is well again.
+fn in_memory(disk: &ModelDisk, written: &mut Written, segments: u64) -> (Journal, u64) {
+    let mut journal = with_unflushed(disk, written, segments);
+    let end = journal.state().head;
+    disk.set_fault(Fault::ReadOnly);
+    assert!(written.append(&mut journal, 5).is_err());
+    written.opened(&journal.continue_in_memory(start(2)));
+    written.append(&mut journal, 7).unwrap();
+    disk.set_fault(Fault::None);
+    (journal, end)
+}
+
+/// Nothing of what the page cache held up to `end` may be missing after a start.
+fn all_there(disk: &ModelDisk, written: &Written, end: u64, when: &str) {
+    let (journal, opened) = reopen(disk, 4);
+    assert!(opened.lost.is_empty(), "{when}: {:?}", opened.lost);
+    let found = opened.previous.map(|(_, end)| end);
+    assert!(found >= Some(end), "{when}: {found:?} instead of {end}");
+    // The ring is small: it may have let the oldest go by now.
+    let first = journal.state().first;
+    assert!(first < end, "{when}: {first}");
+    assert_eq!(written.check(&journal.reader(), first, end), [], "{when}");
+}
+
 /// A process killed at any operation of its return: what it appended before the disk failed is in the page cache, and
-/// no half copy may cut it off.
+/// no copy may cut it off, be it half or one of several.
 #[test]
 fn a_return_that_is_killed_costs_nothing_that_was_on_disk() {
-    for operations in 1.. {
-        let (disk, mut written) = (ModelDisk::new(operations), Written::default());
-        let mut journal = with_unflushed(&disk, &mut written, 1);
-        let end = journal.state().head;
-        disk.set_fault(Fault::ReadOnly);
-        assert!(written.append(&mut journal, 5).is_err());
-        written.opened(&journal.continue_in_memory(start(2)));
-        written.append(&mut journal, 7).unwrap();
-        disk.set_fault(Fault::None);
-        disk.cut_power_after(operations);
-        if let Ok(opened) = journal.retry_disk(start(3)) {
-            written.opened(&opened);
-            assert!(operations > 10, "the return takes some operations");
-            return;
+    for segments in [1, 3] {
+        for operations in 1.. {
+            let (disk, mut written) = (ModelDisk::new(operations), Written::default());
+            let (mut journal, end) = in_memory(&disk, &mut written, segments);
+            disk.cut_power_after(operations);
+            if let Ok(opened) = journal.retry_disk(start(3)) {
+                written.opened(&opened);
+                assert!(operations > 10, "the return takes some operations");
+                break;
+            }
+            disk.kill_process();
+            all_there(&disk, &written, end, &format!("{segments} segments, after {operations}"));
         }
-        disk.kill_process();
-        let (journal, opened) = reopen(&disk, 4);
-        assert!(opened.lost.is_empty(), "after {operations}: {:?}", opened.lost);
-        let found = opened.previous.map(|(_, end)| end);
-        assert!(found >= Some(end), "after {operations}: {found:?} instead of {end}");
-        assert_eq!(written.check(&journal.reader(), 0, end), [], "after {operations}");
     }
+}
+
+/// The same when an attempt fails at some operation, the next at some other, and then the process is killed.
+#[test]
+fn a_second_return_that_is_killed_costs_nothing_that_was_on_disk() {
+    for first in (1..).step_by(13) {
+        for second in (1..).step_by(7) {
+            let (disk, mut written) = (ModelDisk::new(first), Written::default());
+            let (mut journal, end) = in_memory(&disk, &mut written, 3);
+            disk.cut_power_after(first);
+            if journal.retry_disk(start(3)).is_ok() {
+                assert!(first > 10, "the return takes some operations");
+                return;
+            }
+            disk.cut_power_after(second);
+            if journal.retry_disk(start(5)).is_ok() {
+                break;
+            }
+            disk.kill_process();
+            all_there(&disk, &written, end, &format!("after {first}, then {second}"));
+        }
+    }
+}
+
+/// A spare file of another size, as a changed configuration leaves it, does not stop a return.
+#[test]
+fn a_spare_of_another_size_does_not_stop_a_return() {
+    let (disk, mut written) = (ModelDisk::new(1), Written::default());
+    disk.create("spare-0000000000", small().segment_bytes / 2).unwrap();
+    disk.set_fault(Fault::ReadOnly);
+    let mut journal = begin(&disk, &mut written, 1);
+    written.append(&mut journal, 7).unwrap();
+    disk.set_fault(Fault::None);
+    written.opened(&journal.retry_disk(start(2)).unwrap());
+    written.check_all(&journal.reader());
 }
 
 /// An epoch that ends with whole segments unflushed: memory holds them too, and then copies do. The originals must
