@@ -33,6 +33,7 @@ ROUNDS ?= 20
 SEED ?=
 FIRST ?=
 CUTS ?= 20
+ARCH ?= amd64
 
 .PHONY: chaos
 chaos: build ## Real faults: ROUNDS=20 rounds of kills, stops and partitions, each against the oracle (SEED=, FIRST=)
@@ -40,11 +41,23 @@ chaos: build ## Real faults: ROUNDS=20 rounds of kills, stops and partitions, ea
 		$(CARGO) test --locked --quiet -p tickberry-tests --test chaos
 
 .PHONY: powercut
-powercut: ## Real power cuts: CUTS=20 of a virtual machine whose disk forgets what was not flushed (SEED=, FIRST=)
-	@$(CARGO) build --locked --quiet -p tickberry
-	@scripts/powercut-lab target/debug/tickberry target/powercut
-	@TB_CUTS=$(CUTS) TB_SEED=$(SEED) TB_FIRST=$(FIRST) TB_LAB=$(CURDIR)/target/powercut \
+powercut: ## Real power cuts: CUTS=20 of a virtual machine whose disk forgets what was not flushed (SEED=, FIRST=, ARCH=arm64 after make cross)
+	@$(if $(filter arm64,$(ARCH)),,$(CARGO) build --locked --quiet -p tickberry)
+	@scripts/powercut-lab $(if $(filter arm64,$(ARCH)),target/cross/tickberry-arm64,target/debug/tickberry) target/powercut-$(ARCH) $(ARCH)
+	@TB_CUTS=$(CUTS) TB_SEED=$(SEED) TB_FIRST=$(FIRST) TB_LAB=$(CURDIR)/target/powercut-$(ARCH) \
 		$(CARGO) test --locked --quiet -p tickberry-tests --test powercut
+
+# OWN_IMAGE=1: in an image of Debian packages instead of one from a registry, with podman; wants root.
+OWN_IMAGE ?=
+FOR ?= arm64
+
+.PHONY: cross
+cross: ## Programs for Pis, with cross and Docker or Podman, checked: target/cross/ (FOR="arm64 armhf", OWN_IMAGE=1)
+	@scripts/cross $(if $(OWN_IMAGE),--own-image) $(FOR)
+
+.PHONY: dist
+dist: ## Packages and tarballs with SHA256SUMS: target/dist/ (FOR="amd64 arm64 armhf", OWN_IMAGE=1)
+	@scripts/dist $(if $(OWN_IMAGE),--own-image) $(if $(filter-out file,$(origin FOR)),$(FOR),amd64 arm64)
 
 # Worlds of make sim; SEED= is the first of them.
 SEEDS ?= 3000

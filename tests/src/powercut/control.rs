@@ -20,6 +20,9 @@ const STREAM: Moment = Moment::Stream(Duration::from_millis(1_500));
 /// So many records have to be in the store before the disk is cut off.
 const STORED: u64 = 100;
 
+/// What the machine's first process says when the store's disk was written.
+const SYNCED: &str = "POWERCUT SYNCED";
+
 /// What was lost and how it was noticed.
 #[derive(Debug)]
 pub struct Noticed {
@@ -57,6 +60,20 @@ async fn stored(machine: &mut Machine, end: u64) -> Result<()> {
     .await
 }
 
+/// Waits until what is in the store now is on its disk, whatever the kernel would have had in mind.
+async fn synced(machine: &mut Machine) -> Result<()> {
+    let guest = machine.guest()?;
+    let times = |serial: String| serial.matches(SYNCED).count();
+    let before = times(guest.serial());
+    eventually(Duration::from_secs(60), "the store's disk is written", async || {
+        guest.must_be_well(None)?;
+        // The first to end may have begun before.
+        ensure!(times(guest.serial()) >= before + 2, "not yet");
+        Ok(())
+    })
+    .await
+}
+
 async fn play(machine: &mut Machine) -> Result<Noticed> {
     let mut ledger = Ledger::default();
     machine.on(Card::Honest).await?;
@@ -66,6 +83,7 @@ async fn play(machine: &mut Machine) -> Result<Noticed> {
     machine.on(Card::Lying).await?;
     verify(machine, &mut ledger, &[honest]).await.context("on an honest disk")?;
     stored(machine, ledger.end + STORED).await?;
+    synced(machine).await?;
     let lied = machine.cut_at(STREAM, Rate::Trickle, ledger.end).await.context("on a lying disk")?;
     let (promised, committed) = (lied.watch.promised(), lied.watch.committed);
 

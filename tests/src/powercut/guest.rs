@@ -11,8 +11,7 @@ use std::time::Duration;
 /// Where the first process lets files be read.
 const FILES: u16 = 8081;
 /// The kernel of a machine that is calculated, not real: no waiting for timers, no self-defence, no colours.
-const KERNEL: &str =
-    "console=ttyS0 quiet panic=-1 no_timer_check tsc=reliable mitigations=off nokaslr audit=0";
+const KERNEL: &str = "quiet panic=-1 mitigations=off nokaslr audit=0";
 /// What must not be said on the console, whatever else is.
 const ALARMS: [&str; 6] =
     ["POWERCUT FAILED", "panicked at", "Kernel panic", "EXT4-fs error", "ERROR", "Out of memory"];
@@ -45,7 +44,8 @@ impl Guest {
         let network =
             ["user,id=n,ipv6=off", &forward(http, 8080), &forward(mqtt, 1883), &forward(files, FILES)]
                 .concat();
-        let mut command = guarded("qemu-system-x86_64");
+        let (emulator, machine) = lab.processor().qemu();
+        let mut command = guarded(emulator);
         command.args([
             "-nodefaults",
             "-no-user-config",
@@ -55,9 +55,9 @@ impl Guest {
             "-serial",
             "stdio",
         ]);
-        command.args(["-machine", "pc", "-accel", "tcg,tb-size=256", "-cpu", "Nehalem,+rdrand", "-m", "256"]);
+        command.args(machine).args(["-accel", "tcg,tb-size=256", "-m", "256"]);
         command.arg("-kernel").arg(lab.kernel()).arg("-initrd").arg(lab.initrd());
-        command.arg("-append").arg(format!("{KERNEL}{settings}"));
+        command.arg("-append").arg(format!("{} {KERNEL}{settings}", lab.processor().kernel_words()));
         for disk in disks {
             command.arg("-drive").arg(disk.drive());
         }
