@@ -57,9 +57,35 @@ def to_toml(tables):
     return "\n".join(lines).lstrip("\n") + "\n"
 
 
+def said(hosts, hostvars):
+    """What files/verify.py printed on each host; one that printed nothing does not answer."""
+    rows = []
+    for host in hosts:
+        result = hostvars[host].get("verify_said") or {}
+        try:
+            of_host = json.loads(result.get("stdout") or "")
+        except ValueError:
+            why = str(result.get("stderr") or "").strip().splitlines()[-1:] or ["`ssh` to it says more: power, network, key"]
+            of_host = [{"ok": False, "part": "host", "finding": f"does not answer: {why[0]}"}]
+        rows += [{"host": host, **row} for row in of_host]
+    return rows
+
+
+def table(rows):
+    """Lines of ok or FAIL, host, part and finding, in columns."""
+    wide = [max(len(row[key]) for row in rows) for key in ("host", "part")]
+    return [f"{'ok  ' if row['ok'] else 'FAIL'}  {row['host']:<{wide[0]}}  {row['part']:<{wide[1]}}  {row['finding']}" for row in rows]
+
+
 class FilterModule:
     """Registers the filters."""
 
     def filters(self):
         """Their names."""
-        return {"shelf_addresses": shelf_addresses, "in_networks": in_networks, "to_toml": to_toml}
+        return {
+            "shelf_addresses": shelf_addresses,
+            "in_networks": in_networks,
+            "to_toml": to_toml,
+            "said": said,
+            "table": table,
+        }
