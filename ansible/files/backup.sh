@@ -22,6 +22,8 @@ import sqlite3, sys
 source, copy = sqlite3.connect(sys.argv[1]), sqlite3.connect(sys.argv[2])
 source.backup(copy)
 copy.close()' "$2" "$folder/sqlite/copy"
+    # Who else may read it, such as the page, is said by its mode.
+    chmod --reference="$2" "$folder/sqlite/copy"
     mv "$folder/sqlite/copy" "$3"
     rm -r "$folder/sqlite"
 }

@@ -69,7 +69,7 @@ def program():
         return
     names = {"finnhub-token": "FINNHUB_TOKEN_FILE", "bus-password": "BUS_PASSWORD_FILE", "influxdb-token": "INFLUXDB_TOKEN_FILE"}
     there = {env: f"{CREDENTIALS}/{name}" for name, env in names.items() if os.path.exists(f"{CREDENTIALS}/{name}")}
-    _, text = run("tickberry", "check", "--data-dir", "/var/lib/tickberry", env={**os.environ, **there})
+    _, text = run("tickberry", "check", "--data-dir", "/var/lib/tickberry", env={**os.environ, **there, "TICKBERRY_BROKER__TAPS": WHAT["taps"]})
     wrong = [line.split(None, 2) for line in text.splitlines() if line.startswith("FAIL")]
     for words in wrong:
         row(False, f"check {words[1]}", words[2] if len(words) > 2 else text)
