@@ -76,7 +76,9 @@ async fn journal(
         let headers = [(header::RETRY_AFTER, "1")];
         return (StatusCode::SERVICE_UNAVAILABLE, headers, Json(json!({ "error": error }))).into_response();
     };
-    let batches = match served.reader.read(range.from, range.to) {
+    // Not beyond what the header says is committed: a consumer would take that for another journal.
+    let to = range.to.map_or(state.committed, |to| to.min(state.committed));
+    let batches = match served.reader.read(range.from, Some(to)) {
         Ok(batches) => batches,
         Err(error) => return refuse(error),
     };

@@ -247,8 +247,10 @@ impl Reader {
             let held = self.proof.is_some_and(|(end, _)| journal.committed < end);
             if held || self.epoch().is_none() && journal.committed < self.next {
                 // What the store holds, or what was told as lost, was durable once, and is not there. The offsets up to
-                // there will be given anew, and what has them then would not be stored.
-                self.doubt(&mut orders);
+                // there will be given anew, and what has them then would not be stored. With a pause: the journal may
+                // begin beyond what it has made durable, until its disk gets on.
+                self.retract(&mut orders);
+                self.wait(now, true);
                 return orders;
             }
             let other = self.epoch().is_some_and(|epoch| epoch != journal.epoch);
@@ -445,13 +447,17 @@ impl Reader {
     /// What was delivered is not what the journal holds. Where that can be for the overlay, it goes; else it is another
     /// journal, or an older copy of ours with a new life, and all of it is read.
     fn doubt(&mut self, orders: &mut Vec<Order>) {
+        self.retract(orders);
+        orders.push(self.fetch());
+    }
+
+    fn retract(&mut self, orders: &mut Vec<Order>) {
         if !self.discard(orders) {
             orders.push(Order::Break(0));
             (self.next, self.committed, self.proof, self.fresh) = (0, 0, None, true);
             self.marks.clear();
             self.held.clear();
         }
-        orders.push(self.fetch());
     }
 
     /// Takes the overlay back; false where there is none.

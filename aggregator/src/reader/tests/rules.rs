@@ -178,6 +178,8 @@ fn a_journal_that_ends_before_the_cursor_is_another_one() {
         world.reader = Reader::new(Some(0), Some((end, world.epoch)), world.now);
         world.pass(0);
         world.drain();
+        world.pass(200);
+        world.drain();
         assert_eq!((world.taken.breaks, world.taken.end), (breaks, world.head()));
         assert!(world.reader.is_live());
     }
@@ -200,6 +202,8 @@ fn a_cursor_beyond_the_journals_end_is_noticed_although_it_reads_again_from_befo
         world.taken = super::world::Taken::default();
         world.pass(0);
         world.drain();
+        world.pass(200);
+        world.drain();
         assert_eq!(world.taken.breaks, 1, "{ring_went_on}");
         assert_eq!(world.taken.end, 9, "{ring_went_on}");
     }
@@ -213,7 +217,25 @@ fn a_journal_that_ends_before_a_told_loss_is_another_one() {
     assert!(matches!(*reader.tick(now), [Order::Fetch(5)]));
     let head = JournalHead { epoch: Epoch::new(7, 7), committed: 3 };
     let orders = reader.fetch_ended(Some(head), now);
-    assert!(matches!(*orders, [Order::Break(0), Order::Fetch(0)]), "{orders:?}");
+    assert!(matches!(*orders, [Order::Break(0)]), "{orders:?}");
+    assert_eq!(reader.tick(reader.wake_at().unwrap()), [Order::Fetch(0)]);
+}
+
+/// A ring that is full of what a disk that hangs has not made durable: nothing in it may be read yet.
+#[test]
+fn a_journal_that_begins_beyond_what_is_durable_is_not_asked_without_a_pause() {
+    let mut now = Instant::now();
+    let mut reader = Reader::new(None, None, now);
+    let head = JournalHead { epoch: Epoch::new(7, 7), committed: 3 };
+    let mut pauses = Vec::new();
+    for _ in 0..4 {
+        assert_eq!(reader.tick(now), [Order::Fetch(0)]);
+        assert_eq!(reader.gone(10), [Order::Fetch(10)]);
+        reader.fetch_ended(Some(head), now);
+        pauses.push((reader.wake_at().unwrap() - now).as_millis());
+        now = reader.wake_at().unwrap();
+    }
+    assert_eq!(pauses, [200, 400, 800, 1600]);
 }
 
 #[test]
