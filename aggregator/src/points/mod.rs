@@ -8,7 +8,7 @@ mod collect;
 mod tests;
 mod write;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tickberry_service::Shutdown;
 use tickberry_service::mqtt::{BusConfig, Event, connect};
@@ -16,6 +16,9 @@ use tickberry_store::influx::InfluxConfig;
 use tickberry_wire::topic::{self, Topic};
 
 use collect::Collector;
+
+/// Time between two looks for services that say nothing any more: as often as one that lives says something.
+const TICK: Duration = Duration::from_secs(15);
 
 /// Hears every status and has the points written, until the shutdown.
 pub(crate) async fn run(bus: BusConfig, client_id: String, server: InfluxConfig, shutdown: Shutdown) {
@@ -28,9 +31,14 @@ pub(crate) async fn run(bus: BusConfig, client_id: String, server: InfluxConfig,
         }
     };
     let mut collector = Collector::default();
+    let mut tick = tokio::time::interval(TICK);
     loop {
         let event = tokio::select! {
             event = events.recv() => event,
+            _ = tick.tick() => {
+                collector.missed(wall_ms()).into_iter().for_each(|point| points.offer(point));
+                continue;
+            }
             () = shutdown.cancelled() => break,
         };
         match event {
@@ -40,14 +48,15 @@ pub(crate) async fn run(bus: BusConfig, client_id: String, server: InfluxConfig,
                     points.offer(point);
                 }
             }
-            Some(Event::Up | Event::Down(_)) => {}
+            Some(Event::Up) => collector.up(Some(wall_ms())),
+            Some(Event::Down(_)) => collector.up(None),
             None => break,
         }
     }
     publisher.close().await;
 }
 
-/// Only differences of it count.
+/// Only differences of it count, but in points that nobody else makes.
 fn wall_ms() -> i64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)

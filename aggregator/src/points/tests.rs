@@ -53,6 +53,56 @@ fn an_aggregators_streams_are_set_beside_their_journal() {
 }
 
 #[test]
+fn a_gateway_that_is_gone_is_silent_for_longer_and_longer_beside_one_that_lives() {
+    let mut collector = Collector::default();
+    let at = |name: &str, at_ms: i64| {
+        GATEWAY
+            .replace("pi3", name)
+            .replace("100000", &at_ms.to_string())
+            .replace("95500", &at_ms.to_string())
+    };
+    let mut silent = Vec::new();
+    collector.up(Some(0));
+    for now_ms in (100_000..=400_000).step_by(15_000) {
+        collector.hear("gateway", "pi5", at("pi5", now_ms).as_bytes(), now_ms);
+        if now_ms <= 115_000 {
+            collector.hear("gateway", "pi3", at("pi3", now_ms).as_bytes(), now_ms);
+        }
+        // Its last will, and what the broker keeps: no news.
+        collector.hear("gateway", "pi3", br#"{"service":"gateway","node":"pi3","state":"offline"}"#, now_ms);
+        for point in collector.missed(now_ms) {
+            assert_eq!((point.measurement.name, point.at_ms), ("pipeline_gateway", now_ms));
+            assert_eq!(point.tags, ["pi3", "finnhub"], "the other one lives");
+            silent.push(point.fields.clone());
+        }
+    }
+    let first = vec![("silent_seconds", Value::Float(45.0))];
+    let last = vec![("silent_seconds", Value::Float(285.0))];
+    assert_eq!((silent.len(), silent.first(), silent.last()), (17, Some(&first), Some(&last)));
+    // The broker was away: all have time to be heard again.
+    collector.up(None);
+    assert!(collector.missed(500_000).is_empty());
+    collector.up(Some(500_000));
+    assert!(collector.missed(510_000).is_empty());
+    assert_eq!(collector.missed(545_000).len(), 2);
+    // Taken off the shelf: its status is cleared.
+    collector.hear("gateway", "pi3", b"", 545_000);
+    assert_eq!(collector.missed(545_000).len(), 1);
+}
+
+#[test]
+fn an_aggregator_that_is_gone_falls_behind() {
+    let mut collector = Collector::default();
+    collector.hear("aggregator", "pi4", AGGREGATOR.as_bytes(), 1_000);
+    collector.hear("gateway", "pi3", GATEWAY.as_bytes(), 50_000);
+    collector.up(Some(0));
+    let points = collector.missed(90_000);
+    assert_eq!(points.len(), 1);
+    assert_eq!(points[0].tags, ["pi4", "finnhub", "influxdb"]);
+    assert_eq!(points[0].fields, [("behind_seconds", Value::Float(40.0))]);
+}
+
+#[test]
 fn what_is_no_status_is_no_point() {
     let mut collector = Collector::default();
     for payload in ["", "{", "[]", r#"{"state":"offline"}"#, r#"{"health":{"at_ms":"x"}}"#] {

@@ -1,10 +1,12 @@
 //! InfluxQL: how questions are put, and how answers are read. Integers come as integers and doubles in their shortest
 //! form, so both are exact.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::answer::{Answer, message, trouble};
-use super::link::{Ask, Link};
+use super::link::{Ask, Link, READING};
 use crate::StoreError;
 
 /// A text in a question.
@@ -54,10 +56,21 @@ pub(super) fn ask(
     link: &Link,
     bucket: &str,
     question: &str,
+    take: impl FnMut(usize, &Row<'_>) -> Option<()>,
+) -> Result<(), StoreError> {
+    ask_within(READING, link, bucket, question, take)
+}
+
+/// The same; how long it may take.
+pub(super) fn ask_within(
+    patience: Duration,
+    link: &Link,
+    bucket: &str,
+    question: &str,
     mut take: impl FnMut(usize, &Row<'_>) -> Option<()>,
 ) -> Result<(), StoreError> {
     let form = [("db", bucket), ("epoch", "ns"), ("q", question)];
-    let answer = link.ask("/query", &Ask::Form(&form))?;
+    let answer = link.ask("/query", &Ask::Form(&form, patience))?;
     read(link.url(), bucket, &answer, &mut take)
 }
 

@@ -14,9 +14,9 @@ use super::config::{InfluxConfig, address};
 use crate::StoreError;
 
 /// How long a write, or a question about the server, may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a read may take.
-const READING: Duration = Duration::from_secs(30);
+pub(super) const READING: Duration = Duration::from_secs(30);
 
 /// Connections to one server, with one token.
 pub(super) struct Link {
@@ -34,7 +34,8 @@ pub(super) struct Link {
 /// What to ask for.
 pub(super) enum Ask<'a> {
     Get(&'a [(&'a str, &'a str)]),
-    Form(&'a [(&'a str, &'a str)]),
+    /// With how long it may take.
+    Form(&'a [(&'a str, &'a str)], Duration),
     Post(&'a serde_json::Value),
     Patch(&'a serde_json::Value),
     Delete,
@@ -111,7 +112,7 @@ impl Link {
         url.set_path(path);
         let request = match ask {
             Ask::Get(query) => self.http.get(url).query(query),
-            Ask::Form(form) => self.http.post(url).form(form).timeout(READING),
+            Ask::Form(form, patience) => self.http.post(url).form(form).timeout(*patience),
             Ask::Post(json) => self.http.post(url).body(json.to_string()),
             Ask::Patch(json) => self.http.patch(url).body(json.to_string()),
             Ask::Delete => self.http.delete(url),

@@ -6,13 +6,15 @@ use super::config::InfluxConfig;
 use super::fields::{CURSOR, DAYS, GAPS, MINUTES, Measurement, TRADES};
 use super::influxql::{self, Row, name, text};
 use super::line::{tag_text, tag_value};
-use super::link::Link;
+use super::link::{Link, PATIENCE};
 use super::progress::{Reach, unhex};
 use super::slot;
 use crate::{
     Cursor, DayRow, GapRow, MinuteRow, Query, Series, StoreError, StoreReader, TradeRow, columns, day_text,
 };
 
+/// Gaps without a begin read at most.
+const MOST_UNBEGUN: usize = 10_000;
 /// Connections kept while nobody reads: each has a thread.
 const IDLE: usize = 2;
 
@@ -44,22 +46,26 @@ impl InfluxReader {
         Ok(value)
     }
 
+    /// Rows of the bucket of minutes.
+    fn of_minutes<'a>(&'a self, measurement: &'static Measurement, query: &'a Query) -> Asked<'a> {
+        Asked { bucket: &self.config.minutes_bucket, measurement, query, more: "" }
+    }
+
     /// Rows of a measurement by time, sorted by `key` within it and cut to the limit. `key` begins with what
     /// `step_ms` counts: the server cuts anywhere among rows of one time, so those of the last are asked for again.
     fn ranged<R, K: Ord>(
         &self,
-        bucket: &str,
-        measurement: &Measurement,
-        query: &Query,
+        asked: &Asked<'_>,
         row: fn(&Row<'_>) -> Option<R>,
         time: fn(&R) -> i64,
         key: impl Fn(&R) -> K,
     ) -> Result<Vec<R>, StoreError> {
+        let query = asked.query;
         let Some(range) = slot::range(query.from_ms, query.to_ms).filter(|_| query.limit > 0) else {
             return Ok(Vec::new());
         };
         self.with(|link| {
-            let mut rows = select(link, bucket, measurement, query, range, Some(query.limit), row)?;
+            let mut rows = select(link, asked, range, Some(query.limit), row)?;
             if rows.len() == query.limit {
                 let edge =
                     if query.newest { rows.iter().map(time).min() } else { rows.iter().map(time).max() };
@@ -67,7 +73,7 @@ impl InfluxReader {
                     edge.and_then(|ms| Some((ms, slot::range(ms, ms.checked_add(1)?)?)))
                 {
                     rows.retain(|row| time(row) != edge);
-                    rows.extend(select(link, bucket, measurement, query, of_edge, None, row)?);
+                    rows.extend(select(link, asked, of_edge, None, row)?);
                 }
             }
             rows.sort_by_key(|row| (time(row), key(row)));
@@ -80,6 +86,15 @@ impl InfluxReader {
     }
 }
 
+/// Which rows are asked for.
+struct Asked<'a> {
+    bucket: &'a str,
+    measurement: &'static Measurement,
+    query: &'a Query,
+    /// Further conditions.
+    more: &'a str,
+}
+
 /// Columns of an answer: the time, the tags, the fields.
 pub(super) fn columns_of(measurement: &Measurement) -> String {
     let fields = measurement.fields.iter().map(|(field, _)| *field);
@@ -88,16 +103,15 @@ pub(super) fn columns_of(measurement: &Measurement) -> String {
 
 fn select<R>(
     link: &Link,
-    bucket: &str,
-    measurement: &Measurement,
-    query: &Query,
+    asked: &Asked<'_>,
     (from, to): (i64, i64),
     limit: Option<usize>,
     row: fn(&Row<'_>) -> Option<R>,
 ) -> Result<Vec<R>, StoreError> {
+    let Asked { bucket, measurement, query, more } = asked;
     let order = if query.newest { "DESC" } else { "ASC" };
     let mut question = format!(
-        "SELECT {} FROM {} WHERE time >= {from} AND time <= {to}",
+        "SELECT {} FROM {} WHERE time >= {from} AND time <= {to}{more}",
         columns_of(measurement),
         name(measurement.name)
     );
@@ -121,45 +135,41 @@ fn select<R>(
 impl StoreReader for InfluxReader {
     fn minutes(&self, query: &Query) -> Result<Vec<MinuteRow>, StoreError> {
         let key = |r: &MinuteRow| (r.source.clone(), r.symbol.clone());
-        self.ranged(&self.config.minutes_bucket, &MINUTES, query, minute, |r| r.start_ms, key)
+        self.ranged(&self.of_minutes(&MINUTES, query), minute, |r| r.start_ms, key)
     }
 
     fn trades(&self, query: &Query) -> Result<Vec<TradeRow>, StoreError> {
         let key = |r: &TradeRow| (r.source.clone(), r.epoch, r.journal_offset);
-        self.ranged(&self.config.bucket, &TRADES, query, trade, |r| r.time_ms, key)
+        let asked = Asked { bucket: &self.config.bucket, ..self.of_minutes(&TRADES, query) };
+        self.ranged(&asked, trade, |r| r.time_ms, key)
     }
 
     fn days(&self, query: &Query) -> Result<Vec<DayRow>, StoreError> {
         let key = |r: &(i64, DayRow)| (r.1.source.clone(), r.1.symbol.clone());
-        let rows = self.ranged(&self.config.minutes_bucket, &DAYS, query, day, |r| r.0, key)?;
+        let rows = self.ranged(&self.of_minutes(&DAYS, query), day, |r| r.0, key)?;
         Ok(rows.into_iter().map(|(_, day)| day).collect())
     }
 
     fn gaps(&self, query: &Query) -> Result<Vec<GapRow>, StoreError> {
-        let mut question = format!(
-            "SELECT {} FROM {} WHERE \"end_ms\" > {} AND \"start_ms\" < {}",
-            columns_of(&GAPS),
-            name(GAPS.name),
-            query.from_ms.max(-MOST_MS),
-            query.to_ms.min(MOST_MS)
-        );
-        if let Some(source) = &query.source {
-            question += &format!(" AND \"source\" = {}", text(&tag_value(source)));
-        }
+        let mut more = format!(" AND \"end_ms\" > {}", query.from_ms.max(-MOST_MS));
         if let Some(symbol) = &query.symbol {
             let all = text(columns::ALL_SYMBOLS);
-            question += &format!(" AND (\"symbol\" = {} OR \"symbol\" = {all})", text(&tag_value(symbol)));
+            more += &format!(" AND (\"symbol\" = {} OR \"symbol\" = {all})", text(&tag_value(symbol)));
         }
-        let mut rows = Vec::new();
-        self.with(|link| {
-            influxql::ask(link, &self.config.minutes_bucket, &question, |_, row| {
-                rows.push(gap(row)?);
-                Some(())
-            })
-        })?;
-        rows.sort_by(|a: &GapRow, b| {
-            (a.start_ms, &a.source, &a.symbol, a.end_ms).cmp(&(b.start_ms, &b.source, &b.symbol, b.end_ms))
-        });
+        // A gap's time is its start, and one that began long ago may reach into the range.
+        let from_the_first = Query { symbol: None, from_ms: i64::MIN, ..query.clone() };
+        let key = |r: &GapRow| (r.source.clone(), r.symbol.clone(), r.end_ms, r.reason.clone());
+        let (begun, unbegun) =
+            (format!("{more} AND \"start_ms\" != 0"), format!("{more} AND \"start_ms\" = 0"));
+        let asked = Asked { more: &begun, ..self.of_minutes(&GAPS, &from_the_first) };
+        let mut rows = self.ranged(&asked, gap, |r| r.start_ms, key)?;
+        // But its end where it began before anything was heard: one a source.
+        if query.to_ms > 0 {
+            let all = Query { to_ms: i64::MAX, limit: MOST_UNBEGUN, ..from_the_first.clone() };
+            let asked = Asked { more: &unbegun, ..self.of_minutes(&GAPS, &all) };
+            rows.extend(self.ranged(&asked, gap, |r| r.end_ms, key)?);
+        }
+        rows.sort_by_key(|row| (row.start_ms, key(row)));
         if query.newest {
             rows.drain(..rows.len().saturating_sub(query.limit));
         }
@@ -235,6 +245,23 @@ pub(super) fn progress(link: &Link, bucket: &str) -> Result<Vec<Progress>, Store
             }),
         };
         found.push(Progress { source, reach, cursor });
+        Some(())
+    })?;
+    Ok(found)
+}
+
+/// What the rows of a source reach. It is asked before each batch, so not for the cursor's state, and not for long.
+pub(super) fn reach(link: &Link, bucket: &str, source: &str) -> Result<Option<Reach>, StoreError> {
+    let question = format!(
+        "SELECT \"writer\", \"reached_epoch\", \"reached\" FROM {} WHERE time = {} AND \"source\" = {}",
+        name(CURSOR.name),
+        super::progress::AT.0,
+        text(&tag_value(source))
+    );
+    let mut found = None;
+    influxql::ask_within(PATIENCE, link, bucket, &question, |_, row| {
+        found =
+            Some(Reach { writer: row.text(1)?.to_owned(), epoch: row.unsigned(2)?, end: row.unsigned(3)? });
         Some(())
     })?;
     Ok(found)

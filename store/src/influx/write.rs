@@ -42,6 +42,8 @@ pub struct InfluxWriter {
     bases: HashMap<Arc<str>, Base>,
     /// Per source, when its cursor was written whole.
     written: HashMap<Arc<str>, Instant>,
+    /// The server refuses witnesses.
+    unwitnessed: bool,
     peers: Peers,
     budget: Budget,
     refused: Refused,
@@ -67,6 +69,7 @@ impl InfluxWriter {
             begun: HashMap::new(),
             bases: HashMap::new(),
             written: HashMap::new(),
+            unwitnessed: false,
             peers: Peers::default(),
             budget: Budget::default(),
         })
@@ -107,6 +110,9 @@ impl InfluxWriter {
 
     /// Remembers the first rows of this process, and what it began with.
     fn base(&mut self, batch: &WriteBatch) -> Result<(), StoreError> {
+        if self.unwitnessed {
+            return Ok(());
+        }
         let source = &batch.cursor.source;
         let begun = self.begun.get(source).cloned();
         let new = || Base::new(source.clone(), &self.process.started, begun);
@@ -117,7 +123,14 @@ impl InfluxWriter {
             for ((nanos, before), bucket) in base.witnesses.iter().zip(before).zip(buckets) {
                 if let (Some(nanos), None) = (nanos, before) {
                     // One that its bucket no longer keeps is not looked for either.
-                    self.link.write(bucket, base.witness(*nanos).text(0..1))?;
+                    if let Said::Wrong(why) = self.link.write(bucket, base.witness(*nanos).text(0..1))? {
+                        // Recorded, it would be missed at each start, and the journal read again. What an earlier
+                        // process began with stays as it is, and so goes back further.
+                        tracing::warn!(%source, bucket, why, "InfluxDB refuses the witness of what it takes: \
+                            if its process loses that, it is noticed only if an earlier one's is gone too");
+                        self.unwitnessed = true;
+                        return Ok(());
+                    }
                 }
             }
             let mut lines = Lines::default();
@@ -140,8 +153,7 @@ impl InfluxWriter {
 
     fn judge(&mut self, batch: &WriteBatch) -> Result<Verdict, StoreError> {
         let source = &batch.cursor.source;
-        let points = read::progress(&self.link, &self.config.minutes_bucket)?;
-        let there = points.into_iter().find(|point| point.source == *source).map(|point| point.reach);
+        let there = read::reach(&self.link, &self.config.minutes_bucket, source)?;
         Ok(judge(there.as_ref(), self.known.get(source), batch, &self.me, &mut self.peers))
     }
 

@@ -35,8 +35,6 @@ pub struct Asked {
     pub interval_ms: i64,
     /// The most steps it is shown in.
     pub steps: i64,
-    /// `timeFrom` of the panel.
-    pub time_from: Option<String>,
 }
 
 /// A dashboard's JSON.
@@ -71,7 +69,6 @@ pub fn of_dashboard(board: &Value) -> Result<Vec<Asked>> {
                 format: text(&target["resultFormat"])?.to_owned(),
                 interval_ms: panel["interval"].as_str().map_or(Ok(1_000), milliseconds)?,
                 steps: panel["maxDataPoints"].as_i64().unwrap_or(300),
-                time_from: panel["timeFrom"].as_str().map(str::to_owned),
             });
         }
     }
@@ -84,7 +81,6 @@ pub fn of_dashboard(board: &Value) -> Result<Vec<Asked>> {
             format: "table".to_owned(),
             interval_ms: 1_000,
             steps: 300,
-            time_from: None,
         })
     };
     for variable in list(&board["templating"]["list"]).iter().filter(|v| v["type"] == "query") {
@@ -108,7 +104,6 @@ pub fn of_rule(rule: &Value) -> Result<Vec<Asked>> {
             format: text(&data["model"]["resultFormat"])?.to_owned(),
             interval_ms: data["model"]["intervalMs"].as_i64().context("no intervalMs")?,
             steps: 300,
-            time_from: None,
         })
     });
     asked.collect()

@@ -4,6 +4,7 @@ use crate::generate;
 use crate::influxql::{Point, Range};
 use crate::oracle::{in_arrival_order, minutes, nearest};
 use anyhow::Result;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The source the dashboards look at.
 pub const SOURCE: &str = "finnhub";
@@ -28,8 +29,14 @@ impl Buckets {
         let times = || self.minutes.iter().chain(&self.trades).map(|point| point.time_ns);
         let ms = |ns: Option<i64>| ns.unwrap_or_default().div_euclid(1_000_000);
         // The end is not a multiple of a step, and cuts the newest points off.
-        Range { from_ms: ms(times().min()), to_ms: ms(times().max()) - 1, interval_ms }
+        Range { from_ms: ms(times().min()), to_ms: ms(times().max()) - 1, interval_ms, now_ms: now_ms() }
     }
+}
+
+/// The time, ms since 1970 UTC.
+pub fn now_ms() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Trades of two sources and two symbols, their minutes, and gaps.

@@ -9,7 +9,7 @@ mod pipeline;
 
 pub use asked::{Asked, Kind, dashboard, dashboards, of_dashboard, of_rule};
 pub use check::{ask, check, expected};
-pub use data::{Buckets, SOURCE, SYMBOL, TRADES_BUCKET, market, renamed};
+pub use data::{Buckets, SOURCE, SYMBOL, TRADES_BUCKET, market, now_ms, renamed};
 pub use hook::{Hook, Notice};
 pub use names::{Names, known, used};
 pub use pipeline::{Moment, STEP_MS, calm, pipeline, series};

@@ -63,7 +63,7 @@ fn of_expression(expression: &Expression, names: &mut BTreeSet<String>) {
 
 fn of_condition(condition: &Condition, names: &mut BTreeSet<String>) {
     match condition {
-        Condition::TimeFilter => {}
+        Condition::TimeFilter | Condition::Since(_) => {}
         Condition::Is(name, _) | Condition::Compare(name, ..) => {
             names.insert(name.clone());
         }

@@ -1,5 +1,6 @@
 //! A real InfluxDB.
 
+use super::influx_store::influx_settings;
 use super::{Host, Process, TempHome, eventually, servers};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -30,6 +31,7 @@ impl Influx {
         let address = Host::unique().at(8086);
         let mut command = Command::new(servers::influxd()?);
         command.env_clear().env("HOME", home.path()).current_dir(home.path());
+        command.env("INFLUXD_CONFIG_PATH", influx_settings(home.path())?);
         command.args(["--http-bind-address", &address.to_string(), "--reporting-disabled"]);
         for (option, file) in [
             ("--bolt-path", "influxd.bolt"),

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::process::Command;
 
@@ -54,6 +54,7 @@ impl InfluxStore {
         std::fs::create_dir_all(&folder)?;
         let mut command = Command::new(servers::influxd()?);
         command.env_clear().env("HOME", &self.home).kill_on_drop(true);
+        command.env("INFLUXD_CONFIG_PATH", influx_settings(&self.home)?);
         command.args([
             "--http-bind-address",
             &self.address.to_string(),
@@ -241,6 +242,17 @@ impl InfluxStore {
             request.header("Authorization", format!("Token {}", token.trim())).body(line.to_owned());
         Ok(request.send().await?.status().as_u16())
     }
+}
+
+/// A copy of influxdb/config.toml without places, which options of the tests name.
+pub(super) fn influx_settings(home: &Path) -> Result<PathBuf> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../influxdb/config.toml");
+    let places = ["bolt-path", "engine-path", "http-bind-address"];
+    let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+    let kept = text.lines().filter(|line| !places.iter().any(|place| line.starts_with(place)));
+    let copy = home.join("influxd.toml");
+    std::fs::write(&copy, kept.collect::<Vec<_>>().join("\n"))?;
+    Ok(copy)
 }
 
 fn list(value: &Value) -> &[Value] {

@@ -15,6 +15,8 @@ pub struct Range {
     pub to_ms: i64,
     /// `$__interval`.
     pub interval_ms: i64,
+    /// `now()`.
+    pub now_ms: i64,
 }
 
 impl Range {
@@ -64,7 +66,7 @@ fn selected(select: &Select, points: &[Point], range: &Range) -> Result<Vec<Seri
     } else {
         range.from_ms * 1_000_000
     };
-    let span = (first, range.to_ms * 1_000_000);
+    let span = (first, range.to_ms * 1_000_000, range.now_ms * 1_000_000);
     let mut members: BTreeMap<BTreeMap<String, String>, Vec<&Point>> = BTreeMap::new();
     for point in points {
         if point.measurement == select.measurement && holds(&select.condition, point, Some(span)) {
@@ -101,13 +103,15 @@ fn differs(expression: &Expression) -> bool {
     }
 }
 
-fn holds(condition: &Option<Condition>, point: &Point, span: Option<(i64, i64)>) -> bool {
+fn holds(condition: &Option<Condition>, point: &Point, span: Option<(i64, i64, i64)>) -> bool {
     condition.as_ref().is_none_or(|condition| meets(condition, point, span))
 }
 
-fn meets(condition: &Condition, point: &Point, span: Option<(i64, i64)>) -> bool {
+fn meets(condition: &Condition, point: &Point, span: Option<(i64, i64, i64)>) -> bool {
     match condition {
-        Condition::TimeFilter => span.is_none_or(|(from, to)| (from..=to).contains(&point.time_ns)),
+        Condition::TimeFilter => span.is_none_or(|(from, to, _)| (from..=to).contains(&point.time_ns)),
+        // Of tag values no time is asked.
+        Condition::Since(ns) => span.is_none_or(|(.., now)| point.time_ns > now - ns),
         Condition::Is(name, text) => match (point.tags.get(name), point.fields.get(name)) {
             (Some(tag), _) => tag == text,
             (None, Some(Value::Text(value))) => value == text,

@@ -60,6 +60,8 @@ pub enum Expression {
 pub enum Condition {
     /// Within the dashboard's time.
     TimeFilter,
+    /// Not longer ago than so many ns.
+    Since(i64),
     /// A tag or a text.
     Is(String, String),
     /// A number: field, sign, constant.
@@ -250,6 +252,12 @@ impl Parser {
     fn condition(&mut self) -> Result<Condition> {
         if self.took("$timeFilter") {
             return Ok(Condition::TimeFilter);
+        }
+        if self.took("time > now ( ) -") {
+            return match self.next()? {
+                Token::Duration(ns) => Ok(Condition::Since(ns)),
+                other => bail!("now() - {other:?}"),
+            };
         }
         if self.took("(") {
             let inner = self.either()?;

@@ -15,7 +15,7 @@ fn rows(query: &str, range: Range) -> Vec<Row> {
     series.into_iter().flat_map(|series| series.rows).collect()
 }
 
-const ALL: Range = Range { from_ms: 0, to_ms: 180_000, interval_ms: 120_000 };
+const ALL: Range = Range { from_ms: 0, to_ms: 180_000, interval_ms: 120_000, now_ms: 240_000 };
 
 #[test]
 fn steps_begin_at_multiples_and_ends_are_in() {
@@ -31,7 +31,7 @@ fn steps_begin_at_multiples_and_ends_are_in() {
 #[test]
 fn a_rate_looks_back_before_the_range_and_is_never_negative() {
     let query = r#"SELECT non_negative_derivative(last("trade_count"), 1s) AS "r" FROM "minute_trades" WHERE $timeFilter GROUP BY time($__interval) fill(none)"#;
-    let range = Range { from_ms: 60_000, to_ms: 180_000, interval_ms: 60_000 };
+    let range = Range { from_ms: 60_000, to_ms: 180_000, interval_ms: 60_000, now_ms: 240_000 };
     assert_eq!(
         rows(query, range),
         [(60_000, vec![Some(Value::Float(2.0 / 60.0))]), (180_000, vec![Some(Value::Float(0.5))])]
@@ -49,12 +49,20 @@ fn the_newest_rows_and_the_selected_points() {
 }
 
 #[test]
+fn what_is_too_long_ago_is_left_out_whatever_the_range() {
+    let query =
+        r#"SELECT "close" FROM "minute_trades" WHERE time > now() - 2m AND $timeFilter ORDER BY time DESC"#;
+    assert_eq!(rows(query, ALL), [(180_000, vec![Some(Value::Float(4.0))])]);
+}
+
+#[test]
 fn what_is_not_understood_is_an_error() {
     for query in [
         r#"SELECT last("close") FROM "minute_trades""#,
         r#"SELECT last("close") AS "c" FROM minute_trades"#,
         r#"SELECT last("close") AS "c" FROM "m" WHERE $timeFilter GROUP BY time($__interval)"#,
         r#"SELECT last("close") AS "c" FROM "m" WHERE time > 5"#,
+        r#"SELECT "a" FROM "m" WHERE time > now()"#,
         r#"SELECT "a" FROM "m" SLIMIT 1"#,
     ] {
         assert!(parse(query).is_err(), "{query}");

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tickberry_tests::generate;
 use tickberry_tests::grafana::{
-    Asked, Buckets, TRADES_BUCKET, dashboards, market, of_dashboard, of_rule, series,
+    Asked, Buckets, TRADES_BUCKET, dashboards, market, now_ms, of_dashboard, of_rule, series,
 };
 use tickberry_tests::harness::{Grafana, GrafanaOptions, Influx, TempHome};
 use tickberry_tests::influxql::Point;
@@ -57,11 +57,14 @@ impl Lab {
     }
 }
 
-/// Some minutes of everything.
+/// Some minutes of everything, not long ago: a panel asks for the last hour. They begin at the same place of every step.
 pub(crate) fn data() -> Buckets {
-    let mut data = market(11, generate::START_MS, 30_000).unwrap();
+    const LONGEST_STEP_MS: i64 = 480_000;
+    let steps = (now_ms() - 1_200_000 - generate::START_MS) / LONGEST_STEP_MS;
+    let start_ms = generate::START_MS + steps * LONGEST_STEP_MS;
+    let mut data = market(11, start_ms, 30_000).unwrap();
     let last = data.trades.iter().map(|point| point.time_ns).max().unwrap() / 1_000_000;
-    data.minutes.extend(series(12, generate::START_MS, last));
+    data.minutes.extend(series(12, start_ms, last));
     data
 }
 

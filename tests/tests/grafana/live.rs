@@ -15,7 +15,7 @@ const NEED_NOT_BE: [&str; 4] = ["temperature_celsius", "throttled", "written_byt
 /// A range of the last minutes; steps of the points' own pace.
 fn now() -> Range {
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64;
-    Range { from_ms: now_ms - 300_000, to_ms: now_ms + 60_000, interval_ms: 15_000 }
+    Range { from_ms: now_ms - 300_000, to_ms: now_ms + 60_000, interval_ms: 15_000, now_ms }
 }
 
 #[tokio::test]

@@ -1,12 +1,15 @@
 //! Every query of every panel, variable, annotation and rule through `/api/ds/query`, beside the oracle's answer.
 
 use crate::lab::{BUCKET, Lab, data, lines};
+use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use std::collections::BTreeSet;
 use tickberry_tests::grafana::{
-    Asked, Buckets, Kind, TRADES_BUCKET, check, dashboard, expected, of_dashboard, renamed, used,
+    Asked, Buckets, Kind, SOURCE, SYMBOL, TRADES_BUCKET, ask, check, dashboard, expected, of_dashboard,
+    renamed, used,
 };
 use tickberry_tests::harness::{TempHome, turn};
+use tickberry_tests::influxql::{Point, Range};
 
 #[tokio::test]
 async fn every_query_answers_what_the_oracle_says() {
@@ -40,7 +43,37 @@ async fn every_query_answers_what_the_oracle_says() {
             }
         }
     }
+    if let Err(error) = of_the_last_hour(&lab, &data, &asked).await {
+        wrong.push(format!("of a long range: {error:#}"));
+    }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), 2 * asked.len(), wrong.join("\n"));
+}
+
+/// Trades are read of the last hour, also where the range is longer: Grafana narrows it only where it ends now.
+async fn of_the_last_hour(lab: &Lab, data: &Buckets, asked: &[Asked]) -> Result<()> {
+    const LONG_MS: i64 = 2 * 3_600_000;
+    let asked =
+        asked.iter().find(|asked| asked.query.contains("now()")).context("no query of the last hour")?;
+    let of_it = |point: &&Point| point.tags["source"] == SOURCE && point.tags["symbol"] == SYMBOL;
+    let old = data.trades.iter().filter(of_it).take(10).cloned();
+    let old: Vec<Point> =
+        old.map(|point| Point { time_ns: point.time_ns - LONG_MS * 1_000_000, ..point }).collect();
+    lab.influx.write(TRADES_BUCKET, &lines(&old)).await?;
+    let data = Buckets { trades: [&old[..], &data.trades].concat(), ..data.clone() };
+    let range = data.range(asked.interval_ms);
+    let wanted = expected(asked, &data, &range)?;
+    check(&lab.grafana, "tickberry", asked, &range, &wanted).await?;
+    // Where nothing is left of the range that is no error either.
+    let long_ago = Range { to_ms: range.from_ms + 60_000, ..range };
+    let nothing = ask(&lab.grafana, "tickberry", asked, &long_ago).await?;
+    ensure!(
+        nothing.iter().all(|frame| frame["data"]["values"][0].as_array().is_none_or(Vec::is_empty)),
+        "{nothing:?}"
+    );
+    // Without the bound the old ones are there, and noticed.
+    let unbound = Asked { query: asked.query.replace("time > now() - 1h AND ", ""), ..asked.clone() };
+    ensure!(check(&lab.grafana, "tickberry", &unbound, &range, &wanted).await.is_err(), "nothing is cut off");
+    Ok(())
 }
 
 /// Fields and tags that queries name; the tag every variable is about included.

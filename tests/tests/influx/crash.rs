@@ -110,7 +110,8 @@ async fn an_outage_costs_no_memory_and_is_made_up_for() {
         most[0] >> 20,
         most[1] >> 20
     );
-    assert!(most[1] < most[0] + (24 << 20), "{most:?}");
+    // 90,000 records more, were they kept, would be some 8 MiB; one run differs from itself by less than one.
+    assert!(most[1] < most[0] + (4 << 20), "{most:?}");
     influx.run().await.unwrap();
     let count = comes_right(&influx, &mut up, &feed).await;
     assert!(count > 100_000, "{count}");
@@ -130,8 +131,11 @@ async fn a_server_rolled_back_to_its_last_flush_is_healed_by_an_aggregator_that_
     let feed = Feed::generated(4.0).await;
     let options = UpOptions { more: Vec::new(), ..options(&home, feed.address(), &influx) };
     let mut up = Up::start(&home, &options).await.unwrap();
-    let mut rolled = 0;
-    for round in 0..5 {
+    let (mut rounds, mut rolled) = (0, 0);
+    // Whether a cut takes something depends on when the last flush was, so it is repeated until some did.
+    while rounds < 3 || rolled < 1 {
+        assert!(rounds < 9, "{rolled} of {rounds} cuts took something acknowledged");
+        rounds += 1;
         goes_on(&mut up).await.unwrap();
         tokio::time::sleep(Duration::from_millis(rng.random_range(0..2000))).await;
         // As the disk is now, and no more of what is acknowledged from now on.
@@ -140,7 +144,8 @@ async fn a_server_rolled_back_to_its_last_flush_is_healed_by_an_aggregator_that_
         process.signal(Signal::STOP).unwrap();
         copied(&folder, &copy).unwrap();
         process.signal(Signal::CONT).unwrap();
-        tokio::time::sleep(Duration::from_millis(rng.random_range(300..1000))).await;
+        // Longer than its flush waits, so that something is acknowledged; less than the settle time.
+        tokio::time::sleep(Duration::from_millis(rng.random_range(1000..1600))).await;
         let before = influx.trades().await.unwrap().len();
         influx.kill9().await.unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
@@ -148,10 +153,10 @@ async fn a_server_rolled_back_to_its_last_flush_is_healed_by_an_aggregator_that_
         influx.run().await.unwrap();
         let after = influx.trades().await.unwrap().len();
         rolled += usize::from(after < before);
-        goes_on(&mut up).await.unwrap_or_else(|e| panic!("round {round}: {e:#}"));
+        goes_on(&mut up).await.unwrap_or_else(|e| panic!("round {rounds}: {e:#}"));
     }
     let count = comes_right(&influx, &mut up, &feed).await;
-    eprintln!("{rolled} of 5 cuts took something acknowledged; {count} trades: all there, once");
+    eprintln!("{rolled} of {rounds} cuts took something acknowledged; {count} trades: all there, once");
     up.stop().await.unwrap();
 }
 

@@ -81,9 +81,13 @@ async fn stored(name: &str, play: Play) {
     let expected = settled(&influx, &mut up).await.unwrap();
     up.stop().await.unwrap();
     influx.delete("tickberry", "tickberry_cursor").await.unwrap();
+    let cursors = influx.influxql("tickberry", "SELECT * FROM tickberry_cursor").await.unwrap();
+    assert!(cursors.is_empty(), "{cursors:?}");
     let mut up = Up::start(&home, &up.options.clone()).await.unwrap();
     up.all_stored(all.len() as u64 + 1, Duration::from_secs(120)).await.unwrap();
     compare(&influx, &all).await.unwrap();
+    let rows = up.http.metric("tickberry_aggregator_store_rows_total").await.unwrap().unwrap_or_default();
+    assert!(rows > all.len() as f64, "only {rows} rows were written: it did not begin again");
     eventually(Duration::from_secs(60), "the same again", async || {
         let again = without_gaps(&influx.dump().await?);
         ensure!(again == expected, "{} bytes, then {}", expected.len(), again.len());

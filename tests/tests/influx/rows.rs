@@ -154,6 +154,16 @@ async fn what_is_written_is_read() {
     assert_eq!(reader.days(&everything).unwrap(), [day]);
     assert_eq!(reader.gaps(&everything).unwrap().len(), 4);
     assert_eq!(reader.gaps(&all(HOSTILE[1])).unwrap().len(), 4);
+    for (newest, limit) in [(false, 1), (false, 2), (false, 3), (true, 1), (true, 2), (true, 9)] {
+        let mut some = reader.gaps(&everything).unwrap();
+        let cut = reader.gaps(&Query { newest, limit, ..everything.clone() }).unwrap();
+        if newest {
+            some.drain(..some.len().saturating_sub(limit));
+        }
+        some.truncate(limit);
+        assert_eq!(cut, some, "newest {newest}, at most {limit}");
+    }
+    assert_eq!(reader.gaps(&Query { to_ms: AT, ..everything.clone() }).unwrap().len(), 1, "to is exclusive");
     assert_eq!(reader.gaps(&Query { from_ms: AT + 5, ..all("x") }).unwrap(), []);
     assert_eq!(writer.cursors().unwrap(), [cursor(30)]);
     assert_eq!(reader.cursors().unwrap(), [cursor(30)]);

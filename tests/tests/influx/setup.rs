@@ -66,6 +66,37 @@ async fn it_makes_what_is_missing_and_a_second_run_changes_nothing() {
     );
 }
 
+/// influxdb/config.toml bounds what a question may cost, and the tests run with it.
+#[tokio::test]
+async fn an_absurd_question_is_refused() {
+    let _turn = turn().await;
+    let home = TempHome::new("influx-absurd");
+    let influx = InfluxStore::ready(&home, &[]).await.unwrap();
+    assert_eq!(influx.write("influxdb-token", "tickberry_trades", "trades price=1").await.unwrap(), 204);
+    let each_second = "SELECT count(price) FROM trades WHERE time >= 0 AND time < now() GROUP BY time(1s)";
+    let refused = influx.influxql("tickberry_trades", each_second).await.unwrap_err().to_string();
+    assert!(refused.contains("max-select-buckets limit exceeded"), "{refused}");
+}
+
+/// A token that may only read would be found out by the first trade.
+#[tokio::test]
+async fn a_token_that_only_reads_does_not_do() {
+    let _turn = turn().await;
+    let home = TempHome::new("influx-reads");
+    let influx = InfluxStore::ready(&home, &[]).await.unwrap();
+    let check = async |token: &str| {
+        let mut command = command(&home, &["check"]);
+        command.env("TICKBERRY_AGGREGATOR__STORE__INFLUXDB__URL", influx.url());
+        command.env("INFLUXDB_TOKEN_FILE", influx.tokens().join(token));
+        let told = Finished::of(command).await.unwrap();
+        told.out.lines().find(|line| line.contains("store")).unwrap_or_default().to_owned()
+    };
+    let line = check("influxdb-grafana-token").await;
+    assert!(line.starts_with("FAIL") && line.contains("403, the token may not use bucket"), "{line}");
+    let line = check("influxdb-token").await;
+    assert!(line.starts_with("ok"), "{line}");
+}
+
 #[tokio::test]
 async fn a_wrong_token_is_a_state_that_passes_when_it_is_mended() {
     let _turn = turn().await;
