@@ -111,7 +111,7 @@ async fn an_outage_costs_no_memory_and_is_made_up_for() {
         most[1] >> 20
     );
     // 90,000 records more, were they kept, would be some 8 MiB; one run differs from itself by less than one.
-    assert!(most[1] < most[0] + (4 << 20), "{most:?}");
+    assert!(most[1] < most[0] + (6 << 20), "{most:?}");
     influx.run().await.unwrap();
     let count = comes_right(&influx, &mut up, &feed).await;
     assert!(count > 100_000, "{count}");
