@@ -12,6 +12,7 @@
 //! | [`log`] | tracing to standard error |
 //! | [`mqtt`] | the one MQTT client: drops rather than waits, reconnects for ever |
 //! | [`shutdown`] | signals, named tasks, draining with a deadline |
+//! | [`systemd`] | ready, alive, stopping |
 
 pub mod config;
 pub mod data_dir;
@@ -22,5 +23,6 @@ pub mod log;
 pub mod mqtt;
 pub mod secret;
 pub mod shutdown;
+pub mod systemd;
 
 pub use shutdown::Shutdown;

@@ -28,10 +28,11 @@ pub enum SecretError {
 }
 
 /// Finds a secret: `{NAME}_FILE` names a file, `{NAME}` is the value, or systemd hands it over as a credential.
-/// `None` where none of them is there.
+/// `None` where none of them is there. An empty credential is none: a unit can name a file that may be missing only by
+/// setting something in its place.
 ///
 /// # Errors
-/// When one is there and cannot be read, or is empty.
+/// When one is there and cannot be read, or is empty in file or environment.
 pub fn find(
     name: &str,
     credential: &str,
@@ -44,7 +45,11 @@ pub fn find(
         return checked(name, format!("environment variable {name}"), &value).map(Some);
     }
     let path = env("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(credential));
-    path.filter(|path| path.exists()).map(|path| read(name, &path)).transpose()
+    let Some(path) = path.filter(|path| path.exists()) else { return Ok(None) };
+    match read(name, &path) {
+        Err(SecretError::Empty { .. }) => Ok(None),
+        found => found.map(Some),
+    }
 }
 
 /// As [`find`], with a file that the configuration names: it comes after the environment and before the credential.
@@ -102,6 +107,9 @@ mod tests {
         assert_eq!(found(&all[1..]).unwrap().as_deref(), Some("from env"));
         assert_eq!(found(&all[2..]).unwrap().as_deref(), Some("from systemd"));
         assert_eq!(found(&[]).unwrap(), None);
+        std::fs::write(&credential, "\n").unwrap();
+        assert_eq!(found(&all[2..]).unwrap(), None);
+        std::fs::write(&credential, "from systemd").unwrap();
         let configured = |set: &[(&str, &str)]| {
             let env = |name: &str| set.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned());
             let secret = find_configured("TOKEN", "finnhub-token", Some(Path::new(file)), env);

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 /// `$STATE_DIRECTORY`, else `$XDG_STATE_HOME/tickberry`, else `~/.local/state/tickberry`; with `-simulated` appended
-/// when simulated. `None` where the environment names none of them.
+/// when simulated. `None` where the environment names none of them. A unit with several state directories means the first.
 pub(crate) fn data_dir(env: impl Fn(&str) -> Option<String>, simulated: bool) -> Option<PathBuf> {
     let set = |name: &str| env(name).filter(|value| !value.is_empty());
     let mut folder = set("STATE_DIRECTORY")
+        .map(|folders| folders.split(':').next().unwrap_or_default().to_owned())
         .or_else(|| Some(format!("{}/tickberry", set("XDG_STATE_HOME")?)))
         .or_else(|| Some(format!("{}/.local/state/tickberry", set("HOME")?)))?;
     if simulated {
@@ -40,5 +41,7 @@ mod tests {
         assert_eq!(at(1, false), Some(PathBuf::from("/x/tickberry")));
         assert_eq!(at(2, true), Some(PathBuf::from("/h/.local/state/tickberry-simulated")));
         assert_eq!(at(3, true), None);
+        let both = |_: &str| Some("/var/lib/tickberry/up:/var/lib/tickberry/up-simulated".to_owned());
+        assert_eq!(data_dir(both, true), Some(PathBuf::from("/var/lib/tickberry/up-simulated")));
     }
 }

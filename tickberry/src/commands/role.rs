@@ -15,6 +15,7 @@ use tickberry_service::http::{self, Address, Readiness};
 use tickberry_service::mqtt::BusConfig;
 use tickberry_service::secret;
 use tickberry_service::shutdown::{self, DRAIN, Tasks};
+use tickberry_service::systemd;
 use tickberry_store::influx::{InfluxReader, TokenSource};
 use tickberry_store::sqlite::SqliteReader;
 use tickberry_store::{ErrorKind, StoreError, StoreReader};
@@ -163,6 +164,7 @@ async fn run<F: Future<Output = Result<(), String>> + Send + 'static>(
     tasks.spawn("http", async move {
         http::serve(listener, routes, served).await.map_err(|error| error.to_string())
     });
+    systemd::ready(ended.clone());
     tasks.join(&ended, DRAIN).await.map_err(|error| Failure::new(Code::Failure, error))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -14,6 +14,7 @@ use tickberry_service::exit::{Code, Failure};
 use tickberry_service::http::{self, Address};
 use tickberry_service::mqtt::BusConfig;
 use tickberry_service::shutdown::{self, Stage};
+use tickberry_service::systemd;
 use tickberry_simulator::Simulator;
 use tokio::net::TcpListener;
 
@@ -146,6 +147,7 @@ async fn serve(parts: Parts, listener: TcpListener) -> Result<ExitCode, Failure>
     if let Some(simulator) = simulator {
         feed.spawn("simulator", |end| async move { simulator.run(end).await.map_err(text) });
     }
+    systemd::ready(ended.clone());
     let outcome = shutdown::join_stages(vec![feed, store, page, base], &ended).await;
     outcome.map(|()| ExitCode::SUCCESS).map_err(|error| Failure::new(Code::Failure, error))
 }
