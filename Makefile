@@ -96,3 +96,53 @@ fuzz: ## Fuzz the batch decoder for FUZZ_SECONDS (default 60); installs cargo-fu
 .PHONY: deny
 deny: ## Licences, duplicate and banned crates (needs cargo-deny)
 	@$(CARGO) deny check bans licenses sources
+
+# The shelf: docs/shelf.md. INVENTORY= says which, ANSIBLE= is for further options (ANSIBLE="--limit pi2 -vvv").
+INVENTORY ?= ansible/inventory/shelf.yml
+ANSIBLE ?=
+HOST ?=
+FILE ?=
+DEVICE ?=
+IMAGE ?=
+BACKUP ?=
+# Started in ansible/, where its settings are; so paths are made absolute here.
+playbook = @[ -e "$(INVENTORY)" ] || { echo "there is no inventory $(INVENTORY): make inventory, or INVENTORY=…" >&2; exit 66; }; \
+	inventory=$$(realpath "$(INVENTORY)") && venv=$$(scripts/ansible-venv) && cd ansible && PATH="$$venv/bin:$$PATH" \
+	exec ansible-playbook -i "$$inventory" $(1).yml $(2) $(ANSIBLE)
+
+.PHONY: inventory
+inventory: ## Ask what the shelf is, and write it to INVENTORY=ansible/inventory/shelf.yml
+	@scripts/inventory "$(INVENTORY)"
+
+.PHONY: flash
+flash: ## A card for a host: HOST=pi1 DEVICE=/dev/sdX, or FILE=pi1.img (IMAGE= is a local image)
+	$(call playbook,flash,$(if $(HOST),-e flash_host="$(HOST)") $(if $(FILE),-e flash_to_file="$(abspath $(FILE))") \
+		$(if $(DEVICE),-e flash_device="$(DEVICE)") $(if $(IMAGE),-e flash_image="$(abspath $(IMAGE))"))
+
+.PHONY: site
+site: ## Set the shelf up; again, it changes nothing
+	$(call playbook,site)
+
+.PHONY: update
+update: ## To another version, host by host; back by itself where it is not healthy
+	$(call playbook,update)
+
+.PHONY: verify
+verify: ## Ask every part of the shelf, and print one table
+	$(call playbook,verify)
+
+.PHONY: backup
+backup: ## Journal, store and Grafana, to this machine
+	$(call playbook,backup)
+
+.PHONY: restore
+restore: ## A backup onto a shelf that is set up: BACKUP=folder
+	$(call playbook,restore,$(if $(BACKUP),-e tickberry_backup="$(abspath $(BACKUP))"))
+
+.PHONY: destroy
+destroy: ## Take the programs off the shelf; data is kept (ANSIBLE="-e tickberry_purge=true" deletes it)
+	$(call playbook,destroy)
+
+.PHONY: lint-ansible
+lint-ansible: ## ansible-lint (production, offline) and yamllint
+	@venv=$$(scripts/ansible-venv) && cd ansible && PATH="$$venv/bin:$$PATH" && yamllint . && ansible-lint --nocolor -q
