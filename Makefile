@@ -46,6 +46,14 @@ powercut: ## Real power cuts: CUTS=20 of a virtual machine whose disk forgets wh
 	@TB_CUTS=$(CUTS) TB_SEED=$(SEED) TB_FIRST=$(FIRST) TB_LAB=$(CURDIR)/target/powercut \
 		$(CARGO) test --locked --quiet -p tickberry-tests --test powercut
 
+.PHONY: lab
+lab: servers ## A shelf of virtual Pis, one of them arm64, in a network of their own (root; packages from `make dist`)
+	@scripts/lab up
+
+.PHONY: lab-down
+lab-down: ## End the shelf of virtual Pis, whatever state it is in; nothing is left
+	@scripts/lab down
+
 # Worlds of make sim; SEED= is the first of them.
 SEEDS ?= 3000
 
@@ -64,7 +72,7 @@ breaks: ## Break the program on purpose, one patch of tests/breaks/ at a time: t
 lint: ## Formatting, clippy and shellcheck, warnings are errors
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	@shellcheck scripts/* .ci/run
+	@shellcheck scripts/* tests/shelf/* .ci/run
 
 .PHONY: fresh
 fresh: ## How long `make run` takes in a fresh Debian root file system (needs root and mmdebstrap)
