@@ -59,6 +59,14 @@ cross: ## Programs for Pis, with cross and Docker or Podman, checked: target/cro
 dist: ## Packages and tarballs with SHA256SUMS: target/dist/ (FOR="amd64 arm64 armhf", OWN_IMAGE=1)
 	@scripts/dist $(if $(OWN_IMAGE),--own-image) $(if $(filter-out file,$(origin FOR)),$(FOR),amd64 arm64)
 
+.PHONY: lab
+lab: servers ## A shelf of virtual Pis, one of them arm64, in a network of their own (root; packages from `make dist`)
+	@scripts/lab up
+
+.PHONY: lab-down
+lab-down: ## End the shelf of virtual Pis, whatever state it is in; nothing is left
+	@scripts/lab down
+
 # Worlds of make sim; SEED= is the first of them.
 SEEDS ?= 3000
 
@@ -77,7 +85,7 @@ breaks: ## Break the program on purpose, one patch of tests/breaks/ at a time: t
 lint: ## Formatting, clippy and shellcheck, warnings are errors
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	@shellcheck scripts/* .ci/run
+	@shellcheck scripts/* tests/shelf/* .ci/run
 
 .PHONY: fresh
 fresh: ## How long `make run` takes in a fresh Debian root file system (needs root and mmdebstrap)

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::process::Command;
 
@@ -23,6 +23,7 @@ pub struct InfluxStore {
     pub process: Option<Process>,
     address: SocketAddr,
     home: PathBuf,
+    tokens: PathBuf,
     more: Vec<String>,
     http: reqwest::Client,
 }
@@ -34,11 +35,24 @@ impl InfluxStore {
             process: None,
             address: Host::unique().free(),
             home: home.path().to_owned(),
+            tokens: home.join("tokens"),
             more: more.iter().map(|&option| option.to_owned()).collect(),
             http: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build()?,
         };
         influx.run().await?;
         Ok(influx)
+    }
+
+    /// One that runs already, elsewhere; its tokens are in a folder.
+    pub fn running(address: SocketAddr, tokens: &Path) -> Result<InfluxStore> {
+        Ok(InfluxStore {
+            process: None,
+            address,
+            home: tokens.to_owned(),
+            tokens: tokens.to_owned(),
+            more: Vec::new(),
+            http: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build()?,
+        })
     }
 
     /// Starts one, and has `tickberry setup influxdb` make what is needed; ages long enough for recordings.
@@ -97,7 +111,7 @@ impl InfluxStore {
 
     /// Where `tickberry setup influxdb` puts the tokens.
     pub fn tokens(&self) -> PathBuf {
-        self.home.join("tokens")
+        self.tokens.clone()
     }
 
     /// `tickberry setup influxdb`; what it said.

@@ -10,6 +10,7 @@ mod http;
 mod influx;
 pub mod influx_store;
 mod journal;
+pub mod lab;
 mod process;
 pub mod raw;
 pub mod servers;
