@@ -57,7 +57,7 @@ impl Played {
             Some((host.trim().to_owned(), counts.split_whitespace().filter_map(count).collect()))
         };
         let recap = recap.lines().filter_map(host).collect();
-        Played { code: finished.code, out: finished.out + &finished.err, recap }
+        Played { code: finished.code, out: format!("{}{}", finished.out, finished.err), recap }
     }
 
     /// An error, with what went wrong, unless it went well on every host.
@@ -101,7 +101,7 @@ impl Lab {
         let mut made = Lab { said: Vec::new(), watched, watching, outside };
         let finished = Finished::within(Duration::from_secs(20 * 60), command).await?;
         ensure!(finished.code == 0, "{finished:?}");
-        made.said.push(finished.out + &finished.err);
+        made.said.push(format!("{}{}", finished.out, finished.err));
         made.watch();
         enter("tickberry-lab")?;
         Ok(made)
