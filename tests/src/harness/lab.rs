@@ -73,7 +73,8 @@ impl Played {
     pub fn nothing_changed(&self) -> Result<()> {
         self.well()?;
         for host in HOSTS {
-            let counts = self.recap.get(host).with_context(|| format!("{host} is not in {:?}", self.recap))?;
+            let counts =
+                self.recap.get(host).with_context(|| format!("{host} is not in {:?}", self.recap))?;
             let changed = self.out.lines().filter(|line| line.starts_with(&format!("changed: [{host}]")));
             let changed: Vec<&str> = changed.collect();
             ensure!(counts["changed"] == 0 && counts["ok"] > 5, "{host}: {counts:?} {changed:?}");
@@ -137,8 +138,10 @@ impl Lab {
 
     /// Plays a playbook to its end, as loudly as a person who looks for a fault would.
     pub async fn play(&mut self, verb: &str, more: &[&str]) -> Result<Played> {
-        let finished =
-            Finished::within(Duration::from_secs(15 * 60), lab(&[&["playbook", verb, "-vvv"], more].concat()));
+        let finished = Finished::within(
+            Duration::from_secs(15 * 60),
+            lab(&[&["playbook", verb, "-vvv"], more].concat()),
+        );
         let played = Played::of(finished.await.with_context(|| verb.to_owned())?);
         self.said.push(played.out.clone());
         Ok(played)

@@ -4,8 +4,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tickberry_tests::oracle::{Window, Windows};
 
-const COLUMNS: [&str; 8] =
-    ["open", "high", "low", "close", "volume", "trade_count", "vwap", "avg_price"];
+const COLUMNS: [&str; 8] = ["open", "high", "low", "close", "volume", "trade_count", "vwap", "avg_price"];
 
 /// Asks Grafana, as anybody may, for the windows of a symbol.
 pub(crate) async fn windows(grafana: &str, symbols: &[&str]) -> Result<Windows> {
@@ -33,7 +32,8 @@ pub(crate) async fn windows(grafana: &str, symbols: &[&str]) -> Result<Windows> 
 }
 
 fn rows(symbol: &str, frame: &Value, windows: &mut Windows) -> Result<()> {
-    let names: Vec<&str> = list(&frame["schema"]["fields"]).iter().filter_map(|f| f["name"].as_str()).collect();
+    let names: Vec<&str> =
+        list(&frame["schema"]["fields"]).iter().filter_map(|f| f["name"].as_str()).collect();
     let column = |name: &str| -> Result<&[Value]> {
         let at = names.iter().position(|have| have.eq_ignore_ascii_case(name));
         Ok(list(&frame["data"]["values"][at.with_context(|| format!("no column {name} in {names:?}"))?]))

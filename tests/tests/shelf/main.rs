@@ -16,7 +16,7 @@ mod story;
 
 use anyhow::Result;
 use std::process::ExitCode;
-use tickberry_tests::harness::lab::{Lab, lab, down, nothing_left};
+use tickberry_tests::harness::lab::{Lab, down, lab, nothing_left};
 
 /// The lab itself: ended in the middle of everything, it leaves nothing.
 async fn a_lab_that_crashes_leaves_nothing() -> Result<()> {

@@ -16,10 +16,8 @@ pub(crate) struct Packages {
 impl Packages {
     /// `TB_DEBS`, or what `make dist` makes; made anew by `make dist` each time, so there is one version.
     pub(crate) fn find() -> Result<Packages> {
-        let folder = std::env::var_os("TB_DEBS").map_or_else(
-            || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/dist"),
-            PathBuf::from,
-        );
+        let folder = std::env::var_os("TB_DEBS")
+            .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/dist"), PathBuf::from);
         let version = env!("CARGO_PKG_VERSION").to_owned();
         for architecture in ARCHITECTURES {
             let package = folder.join(format!("tickberry_{version}_{architecture}.deb"));
@@ -43,7 +41,11 @@ impl Packages {
             let control = tree.join("DEBIAN/control");
             let text = std::fs::read_to_string(&control)?;
             let line = |line: &str| {
-                if line.starts_with("Version:") { format!("Version: {version}\n") } else { format!("{line}\n") }
+                if line.starts_with("Version:") {
+                    format!("Version: {version}\n")
+                } else {
+                    format!("{line}\n")
+                }
             };
             std::fs::write(&control, text.lines().map(line).collect::<String>())?;
             if let Some(program) = program {
@@ -52,7 +54,10 @@ impl Packages {
                 let _absent_is_fine = std::fs::remove_file(tree.join("DEBIAN/md5sums"));
             }
             let to = folder.join(format!("tickberry_{version}_{architecture}.deb"));
-            run(Command::new("dpkg-deb").args(["--root-owner-group", "-Zgzip", "-z1", "-b"]).arg(&tree).arg(to))?;
+            run(Command::new("dpkg-deb")
+                .args(["--root-owner-group", "-Zgzip", "-z1", "-b"])
+                .arg(&tree)
+                .arg(to))?;
             std::fs::remove_dir_all(&tree)?;
         }
         Ok(format!("{}/tickberry_{version}_{{{{ tickberry_architecture }}}}.deb", folder.display()))

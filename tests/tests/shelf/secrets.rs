@@ -45,7 +45,8 @@ fn repository() -> Result<Vec<PathBuf>> {
         .context("git ls-files")?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let names = String::from_utf8(output.stdout)?;
-    let files: Vec<PathBuf> = names.split('\0').filter(|name| !name.is_empty()).map(|name| top.join(name)).collect();
+    let files: Vec<PathBuf> =
+        names.split('\0').filter(|name| !name.is_empty()).map(|name| top.join(name)).collect();
     ensure!(files.len() > 100, "{} files", files.len());
     Ok(files)
 }

@@ -155,7 +155,8 @@ async fn flash(lab: &mut Lab, home: &TempHome) -> Result<String> {
     ensure!(user_data.starts_with("#cloud-config"), "{user_data}");
     // The schema, by the real cloud-init; and then it has to do what is asked of it.
     shell(&format!("{} >/dev/null", put(STORE, &seed.join("user-data"), "/root/user-data"))).await?;
-    let schema = lab.on(STORE, "cloud-init schema --config-file /root/user-data 2>&1; rm /root/user-data").await?;
+    let schema =
+        lab.on(STORE, "cloud-init schema --config-file /root/user-data 2>&1; rm /root/user-data").await?;
     ensure!(schema.contains("Valid cloud-config"), "{schema}");
     lab.host("fresh", GATEWAY, &[&seed.display().to_string()]).await?;
     let status = lab.on(GATEWAY, "cloud-init status --wait --long; hostname; id pi").await?;
@@ -193,7 +194,8 @@ pub(crate) async fn tell(lab: &mut Lab, packages: &Packages, steps: &mut Steps) 
     let feed = Feed::recorded(files).await?;
     lab.play("site", &[]).await?.well().context("site")?;
     installed(lab, &packages.version).await?;
-    let machine = lab.on(ARM64, "dpkg --print-architecture; systemctl is-active tickberry-aggregator").await?;
+    let machine =
+        lab.on(ARM64, "dpkg --print-architecture; systemctl is-active tickberry-aggregator").await?;
     ensure!(machine == "arm64\nactive\n", "{machine}");
     steps.done("site on bare hosts", since, format!("{} hosts, the aggregator on arm64", HOSTS.len()));
 
@@ -210,7 +212,11 @@ pub(crate) async fn tell(lab: &mut Lab, packages: &Packages, steps: &mut Steps) 
     let seen = chart::windows(&format!("http://{}:3000", address(STORE)), &generate::SYMBOLS).await?;
     same(&wanted, &seen).map_err(anyhow::Error::msg).context("Grafana")?;
     let audit = audited(lab).await?;
-    steps.done("recorded trades", since, format!("{count} trades, {} minutes in Grafana; {audit}", seen.len()));
+    steps.done(
+        "recorded trades",
+        since,
+        format!("{count} trades, {} minutes in Grafana; {audit}", seen.len()),
+    );
 
     let since = Instant::now();
     lab.play("site", &[]).await?.nothing_changed().context("site again")?;
@@ -248,7 +254,11 @@ pub(crate) async fn tell(lab: &mut Lab, packages: &Packages, steps: &mut Steps) 
     let missing = before.trades.iter().filter(|(id, trade)| after.trades.get(*id) != Some(*trade)).count();
     ensure!(missing == 0, "{missing} of {} journaled trades are missing", before.trades.len());
     let gap = restart_gap(from_ms, until_ms).await?;
-    steps.done("update", since, format!("{} trades still there; gap of {gap} ms, shown as coverage", before.trades.len()));
+    steps.done(
+        "update",
+        since,
+        format!("{} trades still there; gap of {gap} ms, shown as coverage", before.trades.len()),
+    );
 
     let since = Instant::now();
     let broken = json!({"tickberry_deb": packages.again(&home.join(""), "9.1.0", Some(BROKEN))?,
@@ -270,7 +280,9 @@ pub(crate) async fn tell(lab: &mut Lab, packages: &Packages, steps: &mut Steps) 
     let before = windows().await?;
     lab.play("backup", &["-e", "tickberry_backup_name=one"]).await?.well().context("backup")?;
     lab.play("destroy", &["-e", "tickberry_purge=true", "-e", &newer]).await?.well().context("destroy")?;
-    let left = lab.on(STORE, "find /var/lib/influxdb /var/lib/tickberry /etc/tickberry -type f 2>/dev/null | wc -l").await?;
+    let left = lab
+        .on(STORE, "find /var/lib/influxdb /var/lib/tickberry /etc/tickberry -type f 2>/dev/null | wc -l")
+        .await?;
     ensure!(left.trim() == "0", "{left} files are left on {STORE}");
     lab.host("fresh", STORE, &[]).await?;
     lab.play("site", &["-e", &newer]).await?.well().context("site after destroy")?;
@@ -281,7 +293,11 @@ pub(crate) async fn tell(lab: &mut Lab, packages: &Packages, steps: &mut Steps) 
     let count = store_and_journal_agree().await?;
     same(&before, &windows().await?).map_err(anyhow::Error::msg).context("restored")?;
     let audit = audited(lab).await?;
-    steps.done("backup, destroy, fresh card, restore", since, format!("{count} trades, the same {} minutes; {audit}", before.len()));
+    steps.done(
+        "backup, destroy, fresh card, restore",
+        since,
+        format!("{count} trades, the same {} minutes; {audit}", before.len()),
+    );
 
     let since = Instant::now();
     let hidden = secrets::nowhere(lab).await?;
@@ -298,7 +314,9 @@ async fn restart_gap(from_ms: i64, until_ms: i64) -> Result<i64> {
     on_store(async |influx| {
         eventually(Duration::from_secs(90), "the restart is a gap", async || {
             let rows = influx.influxql(MINUTES, "SELECT start_ms, end_ms, reason FROM feed_gaps").await?;
-            let number = |row: &std::collections::BTreeMap<String, Value>, name: &str| row.get(name).and_then(Value::as_i64);
+            let number = |row: &std::collections::BTreeMap<String, Value>, name: &str| {
+                row.get(name).and_then(Value::as_i64)
+            };
             let gaps: Vec<(i64, i64)> = rows
                 .iter()
                 .filter_map(|row| Some((number(row, "start_ms")?, number(row, "end_ms")?)))
