@@ -197,6 +197,7 @@ pub(crate) async fn tell(lab: &mut Lab, packages: &Packages, steps: &mut Steps) 
     let machine =
         lab.on(ARM64, "dpkg --print-architecture; systemctl is-active tickberry-aggregator").await?;
     ensure!(machine == "arm64\nactive\n", "{machine}");
+    closed_to_the_lan().await?;
     steps.done("site on bare hosts", since, format!("{} hosts, the aggregator on arm64", HOSTS.len()));
 
     let since = Instant::now();
@@ -303,6 +304,18 @@ pub(crate) async fn tell(lab: &mut Lab, packages: &Packages, steps: &mut Steps) 
     let hidden = secrets::nowhere(lab).await?;
     steps.done("secrets", since, hidden);
     Ok(())
+}
+
+/// What is for the hosts only does not answer to a machine beside them.
+async fn closed_to_the_lan() -> Result<()> {
+    for (host, port) in [(GATEWAY, 9181), (CONSOLE, 8883), (STORE, 8086)] {
+        let place = format!("{}:{port}", address(host));
+        let there = tokio::net::TcpStream::connect(&place);
+        let answer = tokio::time::timeout(Duration::from_secs(2), there).await;
+        ensure!(!matches!(answer, Ok(Ok(_))), "{place} lets anybody in");
+    }
+    let page = Client::new(format!("{}:8080", address(CONSOLE)).parse()?);
+    page.body("/").await.map(drop).context("the page")
 }
 
 async fn windows() -> Result<Windows> {
