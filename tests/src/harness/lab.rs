@@ -109,6 +109,7 @@ impl Lab {
     }
 
     /// Notes the command line of every process of this machine, and so of every host, as `ps` would show it.
+    #[expect(clippy::disallowed_methods, reason = "a look at intervals: nothing is waited for")]
     fn watch(&self) {
         let (watched, watching) = (self.watched.clone(), self.watching.clone());
         std::thread::spawn(move || {
