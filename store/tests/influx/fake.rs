@@ -202,16 +202,20 @@ impl World {
             "trade_nanos",
             "minute_nanos",
         ];
-        let row = |fields: &BTreeMap<String, Value>, names: [&str; 8]| {
+        const REACH: [&str; 3] = ["writer", "reached_epoch", "reached"];
+        let at = json!(7_258_118_400_000_000_000_i64);
+        let row = |fields: &BTreeMap<String, Value>, head: &[Value], names: &[&str]| {
             let values = names.iter().map(|name| fields.get(*name).cloned().unwrap_or(Value::Null));
-            let head = [json!(7_258_118_400_000_000_000_i64), json!("finnhub")];
-            let values: Vec<Value> = head.into_iter().chain(values).collect();
+            let values: Vec<Value> = head.iter().cloned().chain(values).collect();
             if fields.is_empty() { json!({}) } else { json!({ "series": [{ "values": [values] }] }) }
         };
-        let result = if question.contains("tickberry_cursor") {
-            row(&self.cursor, CURSOR)
+        let of_source = [at.clone(), json!("finnhub")];
+        let result = if question.contains("SELECT \"writer\", \"reached_epoch\"") {
+            row(&self.cursor, &[at], &REACH)
+        } else if question.contains("tickberry_cursor") {
+            row(&self.cursor, &of_source, &CURSOR)
         } else if question.contains("tickberry_base") {
-            row(&self.base, BASE)
+            row(&self.base, &of_source, &BASE)
         } else if let Some((_, time)) = question.split_once("tickberry_witness\" WHERE time = ") {
             let at = time.split(' ').next().unwrap().parse().unwrap();
             match self.witnesses.get(&(bucket.to_owned(), at)) {

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use tickberry_tests::oracle::{Window, Windows};
 
 const COLUMNS: [&str; 8] = ["open", "high", "low", "close", "volume", "trade_count", "vwap", "avg_price"];
@@ -24,22 +25,39 @@ pub(crate) async fn windows(grafana: &str, symbols: &[&str]) -> Result<Windows> 
         ensure!(status == 200, "{status} {text}");
         let said: Value = serde_json::from_str(&text)?;
         let frames = said["results"]["A"]["frames"].as_array().context("no frames")?;
+        let mut cells = BTreeMap::new();
         for frame in frames {
-            rows(symbol, frame, &mut windows).with_context(|| frame.to_string())?;
+            columns(frame, &mut cells).with_context(|| frame.to_string())?;
         }
+        rows(symbol, &cells, &mut windows)?;
     }
     Ok(windows)
 }
 
-fn rows(symbol: &str, frame: &Value, windows: &mut Windows) -> Result<()> {
-    let names: Vec<&str> =
-        list(&frame["schema"]["fields"]).iter().filter_map(|f| f["name"].as_str()).collect();
-    let column = |name: &str| -> Result<&[Value]> {
-        let at = names.iter().position(|have| have.eq_ignore_ascii_case(name));
-        Ok(list(&frame["data"]["values"][at.with_context(|| format!("no column {name} in {names:?}"))?]))
-    };
-    for (i, time) in column("time")?.iter().enumerate() {
-        let real = |name: &str| column(name)?[i].as_f64().with_context(|| format!("{name} of row {i}"));
+/// By time and column.
+type Cells = BTreeMap<i64, BTreeMap<String, f64>>;
+
+/// One frame holds a column, which its own name says, or all of them.
+fn columns(frame: &Value, cells: &mut Cells) -> Result<()> {
+    let fields = list(&frame["schema"]["fields"]);
+    let of_frame = frame["schema"]["name"].as_str().and_then(|name| Some(name.rsplit_once('.')?.1));
+    let values = list(&frame["data"]["values"]);
+    ensure!(fields.len() == values.len() && fields.len() > 1, "{} fields", fields.len());
+    for (field, column) in fields.iter().zip(values).skip(1) {
+        let name = field["name"].as_str().context("a name")?;
+        let name = if name == "value" { of_frame.context("a frame's name")? } else { name };
+        for (time, value) in list(&values[0]).iter().zip(list(column)) {
+            let row = cells.entry(time.as_i64().context("a time")?).or_default();
+            row.insert(name.to_owned(), value.as_f64().with_context(|| format!("{name}: {value}"))?);
+        }
+    }
+    Ok(())
+}
+
+fn rows(symbol: &str, cells: &Cells, windows: &mut Windows) -> Result<()> {
+    for (time, row) in cells {
+        let real =
+            |name: &str| row.get(name).copied().with_context(|| format!("no {name} at {time}: {row:?}"));
         let window = Window {
             open: real("open")?,
             high: real("high")?,
@@ -50,7 +68,7 @@ fn rows(symbol: &str, frame: &Value, windows: &mut Windows) -> Result<()> {
             vwap: real("vwap")?,
             avg_price: real("avg_price")?,
         };
-        windows.insert((symbol.to_owned(), time.as_i64().context("a time")?), window);
+        windows.insert((symbol.to_owned(), *time), window);
     }
     Ok(())
 }
