@@ -286,16 +286,7 @@ fn trade(row: &BTreeMap<String, Value>) -> Option<TradeRow> {
 }
 
 fn window(row: &BTreeMap<String, Value>) -> Option<((String, i64), Window)> {
-    let real = |name: &str| row.get(name)?.as_f64();
-    let window = Window {
-        open: real("open")?,
-        high: real("high")?,
-        low: real("low")?,
-        close: real("close")?,
-        volume: real("volume")?,
-        trade_count: row.get("trade_count")?.as_i64()?,
-        vwap: real("vwap")?,
-        avg_price: real("avg_price")?,
-    };
+    let real = |name: &str| row.get(name).and_then(Value::as_f64).ok_or(());
+    let window = Window::of_row(row.get("trade_count")?.as_i64()?, real).ok()?;
     Some(((row.get("symbol")?.as_str()?.to_owned(), row.get("time")?.as_i64()? / 1_000_000), window))
 }

@@ -32,6 +32,25 @@ pub struct Window {
     pub avg_price: f64,
 }
 
+impl Window {
+    /// Of a row whose columns have the fields' names; `real` gives one of them.
+    ///
+    /// # Errors
+    /// Those of `real`.
+    pub fn of_row<E>(trade_count: i64, real: impl Fn(&str) -> Result<f64, E>) -> Result<Window, E> {
+        Ok(Window {
+            open: real("open")?,
+            high: real("high")?,
+            low: real("low")?,
+            close: real("close")?,
+            volume: real("volume")?,
+            trade_count,
+            vwap: real("vwap")?,
+            avg_price: real("avg_price")?,
+        })
+    }
+}
+
 /// Windows by (symbol, start in ms).
 pub type Windows = BTreeMap<(String, i64), Window>;
 

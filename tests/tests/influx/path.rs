@@ -32,16 +32,7 @@ async fn minutes_in_flux(influx: &InfluxStore) -> Result<Windows> {
         |> map(fn: (r) => ({r with start_ns: uint(v: r._time)})) |> drop(columns: ["_start", "_stop", "_time"])"#;
     let window = |row: &BTreeMap<String, String>| {
         let real = |name: &str| -> Result<f64> { Ok(row[name].parse()?) };
-        let window = Window {
-            open: real("open")?,
-            high: real("high")?,
-            low: real("low")?,
-            close: real("close")?,
-            volume: real("volume")?,
-            trade_count: row["trade_count"].parse()?,
-            vwap: real("vwap")?,
-            avg_price: real("avg_price")?,
-        };
+        let window = Window::of_row(row["trade_count"].parse()?, real)?;
         Ok(((row["symbol"].clone(), row["start_ns"].parse::<i64>()? / 1_000_000), window))
     };
     influx.flux(script).await?.iter().map(window).collect()

@@ -58,16 +58,7 @@ fn rows(symbol: &str, cells: &Cells, windows: &mut Windows) -> Result<()> {
     for (time, row) in cells {
         let real =
             |name: &str| row.get(name).copied().with_context(|| format!("no {name} at {time}: {row:?}"));
-        let window = Window {
-            open: real("open")?,
-            high: real("high")?,
-            low: real("low")?,
-            close: real("close")?,
-            volume: real("volume")?,
-            trade_count: real("trade_count")? as i64,
-            vwap: real("vwap")?,
-            avg_price: real("avg_price")?,
-        };
+        let window = Window::of_row(real("trade_count")? as i64, real)?;
         windows.insert((symbol.to_owned(), *time), window);
     }
     Ok(())
