@@ -35,6 +35,8 @@ pub struct Asked {
     pub interval_ms: i64,
     /// The most steps it is shown in.
     pub steps: i64,
+    /// Asked at every refresh; an annotation may wait until somebody switches it on.
+    pub always: bool,
 }
 
 /// A dashboard's JSON.
@@ -69,6 +71,7 @@ pub fn of_dashboard(board: &Value) -> Result<Vec<Asked>> {
                 format: text(&target["resultFormat"])?.to_owned(),
                 interval_ms: panel["interval"].as_str().map_or(Ok(1_000), milliseconds)?,
                 steps: panel["maxDataPoints"].as_i64().unwrap_or(300),
+                always: true,
             });
         }
     }
@@ -81,13 +84,15 @@ pub fn of_dashboard(board: &Value) -> Result<Vec<Asked>> {
             format: "table".to_owned(),
             interval_ms: 1_000,
             steps: 300,
+            always: true,
         })
     };
     for variable in list(&board["templating"]["list"]).iter().filter(|v| v["type"] == "query") {
         all.push(other(&variable["name"], Kind::Variable, &variable["query"])?);
     }
     for annotation in list(&board["annotations"]["list"]) {
-        all.push(other(&annotation["name"], Kind::Annotation, &annotation["target"]["query"])?);
+        let asked = other(&annotation["name"], Kind::Annotation, &annotation["target"]["query"])?;
+        all.push(Asked { always: annotation["enable"] == true, ..asked });
     }
     Ok(all)
 }
@@ -104,6 +109,7 @@ pub fn of_rule(rule: &Value) -> Result<Vec<Asked>> {
             format: text(&data["model"]["resultFormat"])?.to_owned(),
             interval_ms: data["model"]["intervalMs"].as_i64().context("no intervalMs")?,
             steps: 300,
+            always: true,
         })
     });
     asked.collect()
