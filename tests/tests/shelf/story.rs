@@ -23,8 +23,16 @@ const ARM64: &str = "pi4";
 
 /// A restart of the gateway costs less than this.
 const RESTART_MS: i64 = 3_000;
-/// A program that never works.
-const BROKEN: &str = "#!/bin/sh\necho 'this one does not work' >&2\nexit 1\n";
+/// A program that says it is ready, and then does nothing: for systemd all is well with it.
+const BROKEN: &str = r#"#!/bin/sh
+[ -n "$NOTIFY_SOCKET" ] || exit 1
+exec python3 -c '
+import os, socket, time
+socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+while True:
+    time.sleep(60)
+'
+"#;
 
 /// What each step took, and what it found.
 #[derive(Default)]
@@ -158,6 +166,17 @@ async fn flash(lab: &mut Lab, home: &TempHome) -> Result<String> {
     let schema =
         lab.on(STORE, "cloud-init schema --config-file /root/user-data 2>&1; rm /root/user-data").await?;
     ensure!(schema.contains("Valid cloud-config"), "{schema}");
+    shell(&put(STORE, &seed.join("network-config"), "/root/network-config")).await?;
+    let network = lab
+        .on(
+            STORE,
+            "cloud-init devel net-convert --network-data /root/network-config --kind yaml --distro debian \
+             --output-kind networkd --directory /root/net >/dev/null 2>&1; cat /root/net/etc/systemd/network/*; \
+             rm -r /root/net /root/network-config",
+        )
+        .await?;
+    let wanted = format!("Address={}/24", address(GATEWAY));
+    ensure!(network.contains(&wanted), "{wanted} is not in what cloud-init makes of it: {network}");
     lab.host("fresh", GATEWAY, &[&seed.display().to_string()]).await?;
     let status = lab.on(GATEWAY, "cloud-init status --wait --long; hostname; id pi").await?;
     ensure!(status.contains("status: done") && status.contains(&format!("\n{GATEWAY}\n")), "{status}");
@@ -166,6 +185,30 @@ async fn flash(lab: &mut Lab, home: &TempHome) -> Result<String> {
     let key = key.split_whitespace().nth(1).context("a public key")?;
     ensure!(keys.contains(key) && keys.contains("NOPASSWD: ALL"), "{keys}");
     Ok(schema.trim().to_owned())
+}
+
+/// One Pi and no Ansible: the package, and `systemctl enable --now`.
+async fn alone(lab: &Lab, packages: &Packages) -> Result<()> {
+    let package = packages.folder().join(format!("tickberry_{}_arm64.deb", packages.version));
+    shell(&put(ARM64, &package, "/root/tickberry.deb")).await?;
+    let words = "apt-get install -qq -y /root/tickberry.deb >/dev/null 2>&1 && systemctl enable --quiet --now tickberry";
+    lab.on(ARM64, words).await.map(drop)
+}
+
+/// Gateway, broker, aggregator and page work in it, on arm64; then it goes, and leaves the host as it was.
+async fn alone_no_more(lab: &Lab) -> Result<String> {
+    let audit = eventually(Duration::from_secs(120), "minutes of one Pi alone", async || {
+        let said = lab.on(ARM64, "tickberry audit 2>&1").await?;
+        ensure!(said.contains(" 0 differ") && !said.contains(" 0 minutes equal"), "{said}");
+        Ok(said)
+    })
+    .await?;
+    let page = Client::new(format!("{}:8080", address(ARM64)).parse()?);
+    page.body("/").await.context("the page of one Pi alone")?;
+    let words = "systemctl stop tickberry && tickberry --version && dpkg --print-architecture && \
+                 apt-get purge -qq -y tickberry >/dev/null 2>&1 && rm /root/tickberry.deb && test ! -e /var/lib/tickberry";
+    let said = lab.on(ARM64, words).await?;
+    Ok(format!("{}; {}", said.replace('\n', " ").trim(), audit.lines().last().unwrap_or_default().trim()))
 }
 
 fn put(host: &str, from: &Path, to: &str) -> String {
@@ -186,9 +229,13 @@ pub(crate) async fn tell(lab: &mut Lab, packages: &Packages, steps: &mut Steps) 
     let home = TempHome::new("shelf");
     let (files, sent) = recordings(&home)?;
 
+    let alone_since = Instant::now();
+    alone(lab, packages).await.context("one Pi alone")?;
     let since = Instant::now();
     let schema = flash(lab, &home).await.context("flash")?;
     steps.done("flash, applied by cloud-init", since, schema);
+    let audit = alone_no_more(lab).await.context("one Pi alone")?;
+    steps.done("one Pi alone, meanwhile", alone_since, audit);
 
     let since = Instant::now();
     let feed = Feed::recorded(files).await?;
@@ -222,7 +269,8 @@ pub(crate) async fn tell(lab: &mut Lab, packages: &Packages, steps: &mut Steps) 
     let since = Instant::now();
     lab.play("site", &[]).await?.nothing_changed().context("site again")?;
     lab.play("verify", &[]).await?.well().context("verify")?;
-    steps.done("site again, verify", since, "changed=0 on every host");
+    let audit = audited(lab).await?;
+    steps.done("site again, verify", since, format!("changed=0 on every host; {audit}"));
 
     feed.end().await;
     let feed = Feed::live().await?;
@@ -230,6 +278,15 @@ pub(crate) async fn tell(lab: &mut Lab, packages: &Packages, steps: &mut Steps) 
         let since = Instant::now();
         goes_on().await?;
         lab.host("kill", host, &[]).await?;
+        if host == ARM64 {
+            let said = lab.play("verify", &[]).await?;
+            let line = said.out.lines().find(|line| line.contains(host) && line.contains("FAIL"));
+            ensure!(
+                said.code != 0 && line.is_some(),
+                "verify finds nothing wrong without {host}: {}",
+                said.out
+            );
+        }
         tokio::time::sleep(Duration::from_secs(3)).await;
         lab.host("boot", host, &[]).await?;
         goes_on().await.with_context(|| format!("after {host} lost power"))?;
@@ -255,13 +312,18 @@ pub(crate) async fn tell(lab: &mut Lab, packages: &Packages, steps: &mut Steps) 
     let missing = before.trades.iter().filter(|(id, trade)| after.trades.get(*id) != Some(*trade)).count();
     ensure!(missing == 0, "{missing} of {} journaled trades are missing", before.trades.len());
     let gap = restart_gap(from_ms, until_ms).await?;
+    feed.end().await;
+    store_and_journal_agree().await?;
+    let audit = audited(lab).await?;
     steps.done(
         "update",
         since,
-        format!("{} trades still there; gap of {gap} ms, shown as coverage", before.trades.len()),
+        format!("{} trades still there; gap of {gap} ms, shown as coverage; {audit}", before.trades.len()),
     );
 
     let since = Instant::now();
+    let feed = Feed::live().await?;
+    goes_on().await?;
     let broken = json!({"tickberry_deb": packages.again(&home.join(""), "9.1.0", Some(BROKEN))?,
         "tickberry_patience": 20, "tickberry_update_watch": 5});
     let played = lab.play("update", &["-e", &broken.to_string()]).await?;
@@ -278,8 +340,19 @@ pub(crate) async fn tell(lab: &mut Lab, packages: &Packages, steps: &mut Steps) 
     steps.done("secrets", since, hidden);
 
     let since = Instant::now();
-    let before = windows().await?;
+    let feed = Feed::live().await?;
+    goes_on().await?;
+    let from_ms = now_ms()?;
     lab.play("backup", &["-e", "tickberry_backup_name=one"]).await?.well().context("backup")?;
+    goes_on().await?;
+    let until_ms = now_ms()?;
+    feed.end().await;
+    store_and_journal_agree().await?;
+    let gaps = on_store(async |influx| gaps(&influx, from_ms, until_ms).await).await?;
+    ensure!(gaps.is_empty(), "the backup has cost trades: {gaps:?}");
+    // Of what came while it was copied a part is in it.
+    let before = settled(windows().await?, from_ms);
+    ensure!(!before.is_empty(), "nothing that a backup could keep");
     lab.play("destroy", &["-e", "tickberry_purge=true", "-e", &newer]).await?.well().context("destroy")?;
     let left = lab
         .on(STORE, "find /var/lib/influxdb /var/lib/tickberry /etc/tickberry -type f 2>/dev/null | wc -l")
@@ -292,7 +365,8 @@ pub(crate) async fn tell(lab: &mut Lab, packages: &Packages, steps: &mut Steps) 
     let backup = format!("tickberry_backup={RUN}/backups/one");
     lab.play("restore", &["-e", &newer, "-e", &backup]).await?.well().context("restore")?;
     let count = store_and_journal_agree().await?;
-    same(&before, &windows().await?).map_err(anyhow::Error::msg).context("restored")?;
+    let restored = settled(windows().await?, from_ms);
+    same(&before, &restored).map_err(anyhow::Error::msg).context("restored")?;
     let audit = audited(lab).await?;
     steps.done(
         "backup, destroy, fresh card, restore",
@@ -322,20 +396,27 @@ async fn windows() -> Result<Windows> {
     on_store(async |influx| influx.minutes().await).await
 }
 
+/// Those of them that no trade of this time or later can change: trades are late by a second at most here.
+fn settled(mut windows: Windows, at_ms: i64) -> Windows {
+    windows.retain(|(_, start_ms), _| start_ms + 60_000 + 5_000 <= at_ms);
+    windows
+}
+
+/// Start and end, in ms, of the gaps between two times.
+async fn gaps(influx: &InfluxStore, from_ms: i64, until_ms: i64) -> Result<Vec<(i64, i64)>> {
+    let rows = influx.influxql(MINUTES, "SELECT start_ms, end_ms, reason FROM feed_gaps").await?;
+    let number =
+        |row: &std::collections::BTreeMap<String, Value>, name: &str| row.get(name).and_then(Value::as_i64);
+    let all = rows.iter().filter_map(|row| Some((number(row, "start_ms")?, number(row, "end_ms")?)));
+    Ok(all.filter(|(start, end)| *start > from_ms && *end < until_ms).collect())
+}
+
 /// The gap that the gateway's restart between two times has left: short, and its minute says so.
 async fn restart_gap(from_ms: i64, until_ms: i64) -> Result<i64> {
     on_store(async |influx| {
         eventually(Duration::from_secs(90), "the restart is a gap", async || {
-            let rows = influx.influxql(MINUTES, "SELECT start_ms, end_ms, reason FROM feed_gaps").await?;
-            let number = |row: &std::collections::BTreeMap<String, Value>, name: &str| {
-                row.get(name).and_then(Value::as_i64)
-            };
-            let gaps: Vec<(i64, i64)> = rows
-                .iter()
-                .filter_map(|row| Some((number(row, "start_ms")?, number(row, "end_ms")?)))
-                .filter(|(start, end)| *start > from_ms && *end < until_ms)
-                .collect();
-            ensure!(!gaps.is_empty(), "no gap between {from_ms} and {until_ms}: {rows:?}");
+            let gaps = gaps(&influx, from_ms, until_ms).await?;
+            ensure!(!gaps.is_empty(), "no gap between {from_ms} and {until_ms}");
             let longest = gaps.iter().map(|(start, end)| end - start).max().unwrap_or_default();
             ensure!(longest > 0 && longest < RESTART_MS, "{gaps:?}");
             let minute = gaps[0].0.div_euclid(60_000) * 60_000;
