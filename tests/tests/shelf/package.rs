@@ -31,8 +31,8 @@ impl Packages {
         &self.folder
     }
 
-    /// What `tickberry_deb` is to be for another version of them, made in `folder`; `program` takes the place of
-    /// the program.
+    /// What `tickberry_deb` is to be for another version of them, made in `folder`; on amd64 `program` takes the place
+    /// of the program.
     pub(crate) fn again(&self, folder: &Path, version: &str, program: Option<&str>) -> Result<String> {
         for architecture in ARCHITECTURES {
             let tree = folder.join("tree");
@@ -48,7 +48,7 @@ impl Packages {
                 }
             };
             std::fs::write(&control, text.lines().map(line).collect::<String>())?;
-            if let Some(program) = program {
+            if let Some(program) = program.filter(|_| architecture == "amd64") {
                 std::fs::write(tree.join("usr/bin/tickberry"), program)?;
                 // Its checksum would be another.
                 let _absent_is_fine = std::fs::remove_file(tree.join("DEBIAN/md5sums"));
