@@ -64,7 +64,8 @@ impl Played {
     pub fn well(&self) -> Result<()> {
         let wrong = self.out.lines().position(|line| line.starts_with("fatal:") || line.contains("FAILED!"));
         let from = wrong.unwrap_or_else(|| self.out.lines().count().saturating_sub(40));
-        let words: Vec<&str> = self.out.lines().skip(from).take(60).collect();
+        let table = self.out.lines().filter(|line| line.contains("FAIL  "));
+        let words: Vec<&str> = table.chain(self.out.lines().skip(from).take(60)).collect();
         ensure!(self.code == 0, "it ended with {}:\n{}", self.code, words.join("\n"));
         Ok(())
     }
