@@ -11,6 +11,8 @@ folder=$1
 user=$2
 shift 2
 umask 077
+# What stands still goes on, however this ends.
+trap 'exit 1' HUP INT TERM
 rm -rf "$folder"
 mkdir -p "$folder"
 
