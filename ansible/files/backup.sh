@@ -11,6 +11,8 @@ folder=$1
 user=$2
 shift 2
 umask 077
+# What stands still goes on, however this ends.
+trap 'exit 1' HUP INT TERM
 rm -rf "$folder"
 mkdir -p "$folder"
 
@@ -28,6 +30,40 @@ copy.close()' "$2" "$folder/sqlite/copy"
     rm -r "$folder/sqlite"
 }
 
+# others SECONDS FOLDER COPY [CONDITION…]: copies what is in it, but for what a restore has put there; 0: takes as long as it takes.
+others() {
+    seconds=$1 from=$2 to=$3
+    shift 3
+    mkdir "$to"
+    chown --reference="$from" "$to"
+    chmod --reference="$from" "$to"
+    timeout "$seconds" find "$from" -mindepth 1 -maxdepth 1 ! -name .before-restore ! -name .restore-new "$@" \
+        -exec cp -a --sparse=always -t "$to" {} +
+}
+
+# kib PATH…: what is on the disk, but for what a restore has put there
+kib() { du -sck --exclude=.before-restore --exclude=.restore-new "$@" | awk 'END { print $1 }'; }
+
+needed=65536
+for part in "$@"; do
+    case $part in
+    # A copy, and then its archive.
+    gateway | aggregator) needed=$((needed + 2 * $(kib "/var/lib/tickberry/$part"))) ;;
+    grafana) needed=$((needed + 2 * $(kib /var/lib/grafana/grafana.db*))) ;;
+    influxdb) needed=$((needed + $(kib /var/lib/influxdb))) ;;
+    *)
+        echo "backup: no part is called $part" >&2
+        exit 64
+        ;;
+    esac
+done
+free=$(df -Pk "$folder" | awk 'END { print $4 }')
+[ "$free" -ge "$needed" ] || {
+    echo "backup: $folder has $((free >> 10)) MiB free and may need $((needed >> 10)): make room; \`du -xh /var | sort -h | tail\` says what is big," \
+        ".before-restore is what earlier restores put aside" >&2
+    exit 69
+}
+
 # Whoever runs sqlite has to get to the folder it may write to.
 chmod 711 "$folder"
 
@@ -39,8 +75,8 @@ for part in "$@"; do
             trap 'kill -CONT "$pid"' EXIT
             kill -STOP "$pid"
         fi
-        # Its watchdog waits 30 s.
-        timeout 20 cp -a --sparse=always /var/lib/tickberry/gateway "$folder/gateway"
+        # Its watchdog waits 30 s, and may have heard of it 10 s ago.
+        others 15 /var/lib/tickberry/gateway "$folder/gateway"
         if [ "$pid" != 0 ]; then
             kill -CONT "$pid"
             trap - EXIT
@@ -49,9 +85,7 @@ for part in "$@"; do
         rm -r "$folder/gateway"
         ;;
     aggregator)
-        cp -a /var/lib/tickberry/aggregator "$folder/aggregator.other"
-        rm -f "$folder"/aggregator.other/*.sqlite3*
-        mv "$folder/aggregator.other" "$folder/aggregator"
+        others 0 /var/lib/tickberry/aggregator "$folder/aggregator" ! -name '*.sqlite3*'
         for file in /var/lib/tickberry/aggregator/*.sqlite3; do
             [ -e "$file" ] || continue
             sqlite "$(stat -c %U "$file")" "$file" "$folder/aggregator/${file##*/}"
@@ -62,7 +96,7 @@ for part in "$@"; do
     influxdb)
         trap 'systemctl start influxdb.service' EXIT
         systemctl stop influxdb.service
-        tar -C /var/lib/influxdb --exclude=./.before-restore -czf "$folder/influxdb.tar.gz" --transform='s,^\.,influxdb,' .
+        tar -C /var/lib/influxdb --exclude=./.before-restore --exclude=./.restore-new -czf "$folder/influxdb.tar.gz" --transform='s,^\.,influxdb,' .
         systemctl start influxdb.service
         trap - EXIT
         ;;
@@ -72,10 +106,6 @@ for part in "$@"; do
         sqlite grafana /var/lib/grafana/grafana.db "$folder/grafana/grafana.db"
         tar -C "$folder" -czf "$folder/grafana.tar.gz" grafana
         rm -r "$folder/grafana"
-        ;;
-    *)
-        echo "backup: no part is called $part" >&2
-        exit 64
         ;;
     esac
 done
