@@ -124,7 +124,7 @@ def host():
         bits = int(text.rpartition("=")[2], 16)
         row(bits & 0xF == 0, "power and heat", text, "a stronger supply, or a heat sink")
     if WHAT["firewall"]:
-        row(run("nft", "list", "table", "inet", "tickberry")[0] == 0, "firewall", "rules of tickberry", "`systemctl restart tickberry-firewall`, or `make site`")
+        row(run("nft", "list", "table", "inet", "tickberry")[0] == 0, "firewall", "rules of tickberry", "`systemctl restart shelf-firewall`, or `make site`")
     if WHAT["ssh"]:
         # By a login that cannot succeed: what its files say need not be what sshd has read. Root's would be asked for less.
         asked = ["-F", "none", "-o", "PreferredAuthentications=none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
