@@ -1,6 +1,7 @@
-"""Unpacks a card image and puts files on its boot partition, without root: inject.py IMAGE TARGET FOLDER.
+"""Unpacks a card image and puts files on its boot partition, without root: inject.py IMAGE TARGET FOLDER SIGNS.
 
-The boot partition is the first FAT one. Each file is read back. TARGET is whole or not there.
+The boot partition is the first FAT one. Each file is read back. TARGET is whole or not there. SIGNS are names, with commas between them,
+of files without which the image would not read what is put there.
 """
 
 import json
@@ -47,14 +48,27 @@ def put(target, offset, path):
             sys.exit(f"{target}: {name} reads back differently; is the boot partition full?")
 
 
+def expect(image, target, offset, signs):
+    """The end, unless the image has a file of each of these names."""
+    for name in signs:
+        found = subprocess.run(["mtype", "-i", f"{target}@@{offset}", f"::{name}"], capture_output=True, check=False)
+        if found.returncode:
+            sys.exit(
+                f"{image}: there is no {name} on its boot partition, so its first start reads none, and nobody could get in. Images that do: "
+                'Raspberry Pi OS "Trixie" since November 2025, Ubuntu Server for the Pi. An older one, "Bookworm" too: write it with '
+                "Raspberry Pi Imager, with the name, user and key of the inventory; then it needs no `make flash`"
+            )
+
+
 def main():
     """As the module says."""
-    image, target, folder = sys.argv[1:]
+    image, target, folder, signs = sys.argv[1:]
     draft = target + ".new"
     os.umask(0o077)
     try:
         unpack(image, draft)
         offset = boot_partition(draft)
+        expect(image, draft, offset, signs.split(","))
         names = sorted(os.listdir(folder))
         for name in names:
             put(draft, offset, os.path.join(folder, name))
