@@ -56,8 +56,8 @@ cross: ## Programs for Pis, with cross and Docker or Podman, checked: target/cro
 	@scripts/cross $(if $(OWN_IMAGE),--own-image) $(FOR)
 
 .PHONY: dist
-dist: ## Packages and tarballs with SHA256SUMS: target/dist/ (FOR="amd64 arm64 armhf", OWN_IMAGE=1)
-	@scripts/dist $(if $(OWN_IMAGE),--own-image) $(if $(filter-out file,$(origin FOR)),$(FOR),amd64 arm64)
+dist: ## Packages and tarballs with SHA256SUMS: target/dist/ (FOR=arm64 for this one alone, OWN_IMAGE=1)
+	@scripts/dist $(if $(OWN_IMAGE),--own-image) $(if $(filter-out file,$(origin FOR)),$(FOR))
 
 .PHONY: lab
 lab: servers ## A shelf of virtual Pis, one of them arm64, in a network of their own (root; packages from `make dist`)
