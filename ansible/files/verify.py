@@ -111,7 +111,7 @@ def host():
     """What a Pi dies of: a full disk, heat and weak power, a wrong clock, an open door."""
     disk = shutil.disk_usage("/var/lib/tickberry" if os.path.isdir("/var/lib/tickberry") else "/var/lib")
     free = 100 * disk.free // disk.total
-    row(free >= 10, "disk", f"{free} % free of {disk.total >> 30} GiB", "`du -xh /var | sort -h | tail` says what fills it")
+    row(free >= WHAT["disk_free"], "disk", f"{free} % free of {disk.total >> 30} GiB", "`du -xh /var | sort -h | tail` says what fills it")
     for folder in WHAT["data_folders"]:
         path = f"/var/lib/{folder}"
         finding = f"{path} is {'on' if os.path.ismount(path) else 'not on'} the data disk"
