@@ -148,7 +148,8 @@ async fn flash(lab: &mut Lab, home: &TempHome) -> Result<String> {
          printf 'start=8192,size=131072,type=c\\nstart=139264,type=83\\n' | sfdisk -q {image}
          mformat -i {image}@@4194304 -F -T 131072 -h 16 -s 63 ::
          echo 'console=tty1 root=LABEL=writable rootwait' >{home}/cmdline.txt
-         mcopy -i {image}@@4194304 {home}/cmdline.txt ::cmdline.txt",
+         echo '#cloud-config' >{home}/user-data; : >{home}/meta-data
+         mcopy -i {image}@@4194304 {home}/cmdline.txt {home}/user-data {home}/meta-data ::",
         image = image.display(),
         home = home.path().display()
     );
