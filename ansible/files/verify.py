@@ -114,8 +114,10 @@ def host():
     row(free >= WHAT["disk_free"], "disk", f"{free} % free of {disk.total >> 30} GiB", "`du -xh /var | sort -h | tail` says what fills it")
     for folder in WHAT["data_folders"]:
         path = f"/var/lib/{folder}"
-        finding = f"{path} is {'on' if os.path.ismount(path) else 'not on'} the data disk"
-        row(os.path.ismount(path), "data disk", finding, "its services do not start without; `lsblk` says whether the disk is there, then `mount -a` and `make site`")
+        # Not whether it is a mount: systemd makes the folder of a bind mount where there is none.
+        is_there = os.path.isdir(path) and os.stat(path).st_dev != os.stat("/var/lib").st_dev
+        remedy = "what needs it does not start; `lsblk` says whether the disk is there, then `mount -a` and `make site`"
+        row(is_there, "data disk", f"{path} is {'on it' if is_there else 'not on it'}", remedy)
     if WHAT["clock"]:
         _, synced = run("timedatectl", "show", "--property=NTPSynchronized", "--value")
         row(synced == "yes", "clock", "synchronised" if synced == "yes" else "not synchronised", "`chronyc sources` says whom it asks")
