@@ -8,6 +8,7 @@ watch      if it is there: seconds for which they have to stay up then, as the p
 journals   source -> host:port of the gateway that has its journal
 """
 
+import http.client
 import json
 import os
 import subprocess
@@ -26,7 +27,7 @@ def ask(place, path):
     try:
         with OPENER.open(f"http://{place}/{path}", timeout=5) as answer:
             return answer.read().decode("utf-8", "replace")
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return None
 
 
