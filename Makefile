@@ -130,15 +130,18 @@ BACKUP ?=
 playbook = @[ -e "$(INVENTORY)" ] || { echo "there is no inventory $(INVENTORY): make inventory, or INVENTORY=…" >&2; exit 66; }; \
 	inventory=$$(realpath "$(INVENTORY)") && venv=$$(scripts/ansible-venv) && cd ansible && PATH="$$venv/bin:$$PATH" \
 	exec ansible-playbook -i "$$inventory" $(1).yml $(2) $(ANSIBLE)
+# Variables of a playbook, and those of them that are paths. As JSON: Ansible takes name=value apart where there is a space.
+set = $(if $(2),-e '{"$(1)": "$(2)"}')
+set-path = $(call set,$(1),$(if $(2),$(if $(filter /%,$(firstword $(2))),,$(CURDIR)/)$(2)))
 
 .PHONY: inventory
 inventory: ## Ask what the shelf is, and write it to INVENTORY=ansible/inventory/shelf.yml
 	@scripts/inventory "$(INVENTORY)"
 
 .PHONY: flash
-flash: ## A card for a host: HOST=pi1 DEVICE=/dev/sdX, or FILE=pi1.img (IMAGE= is a local image)
-	$(call playbook,flash,$(if $(HOST),-e flash_host="$(HOST)") $(if $(FILE),-e flash_to_file="$(abspath $(FILE))") \
-		$(if $(DEVICE),-e flash_device="$(DEVICE)") $(if $(IMAGE),-e flash_image="$(abspath $(IMAGE))"))
+flash: ## A card for a host: HOST=pi1 DEVICE=/dev/sdX, or FILE=pi1.img (IMAGE= is a local image; ANSIBLE=-K asks for sudo's password)
+	$(call playbook,flash,$(call set,flash_host,$(HOST)) $(call set-path,flash_to_file,$(FILE)) \
+		$(call set,flash_device,$(DEVICE)) $(call set-path,flash_image,$(IMAGE)))
 
 .PHONY: site
 site: ## Set the shelf up; again, it changes nothing
@@ -158,7 +161,7 @@ backup: ## Journal, store and Grafana, to this machine
 
 .PHONY: restore
 restore: ## A backup onto a shelf that is set up: BACKUP=folder
-	$(call playbook,restore,$(if $(BACKUP),-e tickberry_backup="$(abspath $(BACKUP))"))
+	$(call playbook,restore,$(call set-path,tickberry_backup,$(BACKUP)))
 
 .PHONY: destroy
 destroy: ## Take the programs off the shelf; data is kept (ANSIBLE="-e tickberry_purge=true" deletes it)
