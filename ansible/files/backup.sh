@@ -76,7 +76,10 @@ for part in "$@"; do
             kill -STOP "$pid"
         fi
         # Its watchdog waits 30 s, and may have heard of it 10 s ago.
-        others 15 /var/lib/tickberry/gateway "$folder/gateway"
+        others 15 /var/lib/tickberry/gateway "$folder/gateway" || {
+            echo "backup: the journal was not copied within 15 s, and the gateway cannot stand still for longer; is the disk busy? Run make backup again" >&2
+            exit 74
+        }
         if [ "$pid" != 0 ]; then
             kill -CONT "$pid"
             trap - EXIT
