@@ -178,7 +178,13 @@ async fn flash(lab: &mut Lab, home: &TempHome) -> Result<String> {
         .await?;
     let wanted = format!("Address={}/24", address(GATEWAY));
     ensure!(network.contains(&wanted), "{wanted} is not in what cloud-init makes of it: {network}");
+    // What this machine knows of the host before they have met.
+    let known = std::fs::read_to_string(Path::new(RUN).join("known_hosts"))?;
+    let known: Vec<&str> =
+        known.lines().filter_map(|line| line.strip_prefix(&format!("{} ", address(GATEWAY)))).collect();
     lab.host("fresh", GATEWAY, &[&seed.display().to_string()]).await?;
+    let key = lab.on(GATEWAY, "cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub").await?;
+    ensure!(known.len() == 1 && known[0].starts_with(key.trim()), "known: {known:?}; the host's: {key}");
     let status = lab.on(GATEWAY, "cloud-init status --wait --long; hostname; id pi").await?;
     ensure!(status.contains("status: done") && status.contains(&format!("\n{GATEWAY}\n")), "{status}");
     let keys = lab.on(GATEWAY, "cat /home/pi/.ssh/authorized_keys; sudo -l -U pi").await?;
