@@ -274,7 +274,9 @@ pub(crate) async fn tell(lab: &mut Lab, packages: &Packages, steps: &mut Steps) 
     );
 
     let since = Instant::now();
+    lab.on(GATEWAY, "nft add table ip others").await?;
     lab.play("site", &[]).await?.nothing_changed().context("site again")?;
+    lab.on(GATEWAY, "nft list table ip others").await.context("a table of somebody else's")?;
     lab.play("verify", &[]).await?.well().context("verify")?;
     let audit = audited(lab).await?;
     steps.done("site again, verify", since, format!("changed=0 on every host; {audit}"));
@@ -359,6 +361,9 @@ pub(crate) async fn tell(lab: &mut Lab, packages: &Packages, steps: &mut Steps) 
     lab.play("backup", &["-e", "tickberry_backup_name=one"]).await?.well().context("backup")?;
     goes_on().await?;
     let until_ms = now_ms()?;
+    for host in HOSTS {
+        lab.on(host, "test ! -e /var/cache/tickberry/backup").await.context("the backup leaves something")?;
+    }
     feed.end().await;
     store_and_journal_agree().await?;
     let gaps = on_store(async |influx| gaps(&influx, from_ms, until_ms).await).await?;
@@ -375,8 +380,20 @@ pub(crate) async fn tell(lab: &mut Lab, packages: &Packages, steps: &mut Steps) 
     lab.play("site", &["-e", &newer]).await?.well().context("site after destroy")?;
     let empty = windows().await?;
     ensure!(empty.is_empty(), "{} windows before anything was restored", empty.len());
+    let started = "systemctl show --property=ActiveEnterTimestamp tickberry-gateway";
+    let before_restore = lab.on(GATEWAY, started).await?;
+    shell(&format!(
+        "cp -r {RUN}/backups/one {RUN}/backups/cut; truncate -s 100 {RUN}/backups/cut/{STORE}-influxdb.tar.gz"
+    ))
+    .await?;
+    let cut = format!("tickberry_backup={RUN}/backups/cut");
+    let played = lab.play("restore", &["-e", &newer, "-e", &cut]).await?;
+    ensure!(played.code != 0, "a backup with half an archive was taken for a whole one");
+    ensure!(lab.on(GATEWAY, started).await? == before_restore, "it was stopped for a backup that is none");
+    lab.on(STORE, "install -D -m 644 /dev/null /var/lib/grafana/plugins-bundled/one").await?;
     let backup = format!("tickberry_backup={RUN}/backups/one");
     lab.play("restore", &["-e", &newer, "-e", &backup]).await?.well().context("restore")?;
+    lab.on(STORE, "test -e /var/lib/grafana/plugins-bundled/one").await.context("what no backup has")?;
     let count = store_and_journal_agree().await?;
     let restored = settled(windows().await?, from_ms);
     same(&before, &restored).map_err(anyhow::Error::msg).context("restored")?;
