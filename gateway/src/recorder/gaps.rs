@@ -1,5 +1,7 @@
 //! From when to when the feed was not heard, as records.
 
+use super::Moment;
+use super::history::Heard;
 use tickberry_wire::{Gap, GapReason, Symbol};
 
 /// A minute, the window whose coverage is at stake.
@@ -16,11 +18,27 @@ pub(super) struct Deafness {
     reason: GapReason,
     /// Whether the part up to the end of its first minute was told.
     first_told: bool,
+    /// At a start: how far the wall clock was ahead of event time when the process before heard its last trade.
+    ahead_ms: Option<i64>,
 }
 
 impl Deafness {
     pub(super) const fn new(from_ms: i64, reason: GapReason) -> Self {
-        Self { told_until: from_ms, reason, first_told: false }
+        Self { told_until: from_ms, reason, first_told: false, ahead_ms: None }
+    }
+
+    /// From the start of a process on. `None` where nothing was heard before.
+    pub(super) fn of_start(heard: Option<Heard>) -> Self {
+        let ahead_ms = heard.and_then(|heard| Some(heard.received_ms? - heard.event_ms));
+        Self { ahead_ms, ..Self::new(heard.map_or(0, |heard| heard.event_ms), GapReason::Start) }
+    }
+
+    /// Event time at the first frame of a process. What is heard first may be late, and would make the gap too short: so
+    /// the wall clock has a say, where it and the frame do not contradict each other.
+    pub(super) fn first_heard(&self, frame_ms: i64, now: Moment) -> i64 {
+        let by_clock = self.ahead_ms.filter(|_| now.is_set()).map(|ahead| now.wall_ms - ahead);
+        let late = by_clock.filter(|time| (0..=DISORDER_MS).contains(&(time - frame_ms)));
+        late.unwrap_or(frame_ms)
     }
 
     /// What keeps the feed away has another name now.
@@ -96,6 +114,25 @@ mod tests {
         let deaf = Deafness::new(600_010_000, GapReason::Disconnect);
         assert_eq!(deaf.end(600_009_300), gap(600_009_300, 600_010_000));
         assert_eq!(deaf.end(600_010_000), gap(600_010_000, 600_010_000));
+    }
+
+    #[test]
+    fn a_first_frame_that_is_late_does_not_shorten_the_gap() {
+        let heard = |received_ms| Some(Heard { event_ms: 1_800_000_010_000, received_ms });
+        let now = |wall_ms| Moment { mono_ms: 0, wall_ms };
+        let deaf = Deafness::of_start(heard(Some(1_800_000_010_050)));
+        let first = |frame_ms, wall_ms| deaf.first_heard(frame_ms, now(wall_ms));
+        assert_eq!(first(1_800_000_010_000, 1_800_000_010_750), 1_800_000_010_700, "as old as the last one");
+        assert_eq!(first(1_800_000_009_700, 1_800_000_010_750), 1_800_000_010_700, "older");
+        assert_eq!(first(1_800_000_010_720, 1_800_000_010_750), 1_800_000_010_720, "ahead of the clock");
+        assert_eq!(first(1_500_000_000_000, 1_800_000_010_750), 1_500_000_000_000, "another recording");
+        assert_eq!(first(1_800_000_010_720, 0), 1_800_000_010_720, "no clock");
+        assert_eq!(
+            Deafness::of_start(heard(None)).first_heard(5, now(1_800_000_010_750)),
+            5,
+            "no clock before"
+        );
+        assert_eq!(Deafness::of_start(None).first_heard(5, now(1_800_000_010_750)), 5);
     }
 
     #[test]

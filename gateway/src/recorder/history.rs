@@ -11,27 +11,39 @@ const FIRST_LOOK: u64 = 2_000;
 /// How many damaged ranges are told apart; beyond, they are joined.
 const MAX_RANGES: usize = 64;
 
-/// The newest sane event time of the batches in `[from, to)`, the first or the last of them that has one.
-fn event_time(reader: &Reader, from: u64, to: u64, first: bool) -> Option<i64> {
+/// An event time, and when it was heard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Heard {
+    /// The newest sane event time of a batch.
+    pub(super) event_ms: i64,
+    /// By the wall clock, if that was set.
+    pub(super) received_ms: Option<i64>,
+}
+
+/// The newest sane event time of the batches in `[from, to)`, or of the first of them that has one.
+fn event_time(reader: &Reader, from: u64, to: u64, first: bool) -> Option<Heard> {
     let mut batches = reader.read_uncommitted(from, Some(to)).ok()?;
-    let mut found: Option<i64> = None;
+    let mut found: Option<Heard> = None;
     while let Ok(Some(item)) = batches.next_item() {
         let Item::Batch { payload, .. } = item else { continue };
         let Ok(batch) = decode(payload) else { continue };
         let Body::Trades(trades) = &batch.body else { continue };
         // A batch is judged by the clock it was received at.
-        let received = Moment { mono_ms: 0, wall_ms: batch.received_ms().unwrap_or(0) };
-        let Some(time) = frame_time(trades, received) else { continue };
+        let received_ms = batch.received_ms();
+        let received = Moment { mono_ms: 0, wall_ms: received_ms.unwrap_or(0) };
+        let Some(event_ms) = frame_time(trades, received) else { continue };
         if first {
-            return Some(time);
+            return Some(Heard { event_ms, received_ms });
         }
-        found = found.max(Some(time));
+        if found.is_none_or(|found| event_ms > found.event_ms) {
+            found = Some(Heard { event_ms, received_ms });
+        }
     }
     found
 }
 
 /// The last event time before `end`: where the next epoch's start gap begins.
-pub(super) fn last_event_time(reader: &Reader, end: u64) -> Option<i64> {
+pub(super) fn last_heard(reader: &Reader, end: u64) -> Option<Heard> {
     let oldest = reader.state().first;
     let mut look = FIRST_LOOK;
     loop {
@@ -47,18 +59,19 @@ pub(super) fn last_event_time(reader: &Reader, end: u64) -> Option<i64> {
 /// Damaged ranges as gaps in event time. A range at the very end has no event time behind it: the start gap, which
 /// begins at the last event time that can still be read, covers it.
 pub(super) fn damage(reader: &Reader, lost: &[LostRange], end: u64) -> Vec<Gap> {
+    let before = |offset| last_heard(reader, offset).map_or(0, |heard| heard.event_ms);
     let mut gaps = Vec::new();
     for range in lost.iter().take(MAX_RANGES) {
-        let from_ms = last_event_time(reader, range.from).unwrap_or(0);
-        if let Some(to_ms) = event_time(reader, range.to, end, true)
+        let from_ms = before(range.from);
+        if let Some(Heard { event_ms: to_ms, .. }) = event_time(reader, range.to, end, true)
             && from_ms <= to_ms
         {
             gaps.push(Gap { from_ms, to_ms, reason: GapReason::Quarantine, symbols: Vec::new() });
         }
     }
     if let (Some(beyond), Some(last)) = (lost.get(MAX_RANGES), lost.last()) {
-        let from_ms = last_event_time(reader, beyond.from).unwrap_or(0);
-        if let Some(to_ms) = event_time(reader, last.to, end, true) {
+        let from_ms = before(beyond.from);
+        if let Some(Heard { event_ms: to_ms, .. }) = event_time(reader, last.to, end, true) {
             gaps.push(Gap { from_ms, to_ms, reason: GapReason::Quarantine, symbols: Vec::new() });
         }
     }

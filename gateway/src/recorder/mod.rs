@@ -93,12 +93,13 @@ impl Recorder {
         let (journal, opened) = Journal::open(disk, settings.journal.clone(), start)?;
         let epoch_first = opened.state.head - 1;
         let reader = journal.reader();
-        let heard = history::last_event_time(&reader, epoch_first);
+        let heard = history::last_heard(&reader, epoch_first);
         let mut recorder = Self {
             journal,
             clock,
-            events: heard.map_or_else(EventClock::default, |time| EventClock::standing(time, now.mono_ms)),
-            deaf: Some(Deafness::new(heard.unwrap_or(0), GapReason::Start)),
+            events: heard
+                .map_or_else(EventClock::default, |heard| EventClock::standing(heard.event_ms, now.mono_ms)),
+            deaf: Some(Deafness::of_start(heard)),
             last_batch: now.mono_ms,
             ticks_until: heard.map(|_| now.mono_ms + CLOSED_MS + settings.lateness_ms),
             ticks_due: 0,
@@ -264,7 +265,7 @@ impl Recorder {
         if deaf.is_start() {
             // Hours may have passed: whatever this frame says is the time.
             self.events = EventClock::standing(time, now.mono_ms);
-            self.tell(deaf.end(time), now);
+            self.tell(deaf.end(deaf.first_heard(time, now)), now);
         } else {
             let passed = self.events.at(now.mono_ms).unwrap_or(time);
             self.events.heard(time, now.mono_ms);

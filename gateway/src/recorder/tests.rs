@@ -125,7 +125,8 @@ fn the_start_gap_runs_from_the_last_journaled_trade_to_the_first_new_one() {
     second.trades(vec![trade(WALL + 7_000)], at(7_100));
     assert_eq!(
         gaps(&second.reader()),
-        [(GapReason::Start, 0, WALL + 500), (GapReason::Start, WALL + 500, WALL + 7_000)]
+        [(GapReason::Start, 0, WALL + 500), (GapReason::Start, WALL + 500, WALL + 7_100)],
+        "a frame that comes at 7,100 does not say that the feed was heard at 7,000"
     );
 }
 

@@ -445,10 +445,14 @@ async fn gaps(influx: &InfluxStore, from_ms: i64, until_ms: i64) -> Result<Vec<(
 async fn restart_gap(from_ms: i64, until_ms: i64) -> Result<i64> {
     on_store(async |influx| {
         eventually(Duration::from_secs(90), "the restart is a gap", async || {
+            let all = gaps(&influx, 0, i64::MAX).await?;
             let gaps = gaps(&influx, from_ms, until_ms).await?;
-            ensure!(!gaps.is_empty(), "no gap between {from_ms} and {until_ms}");
+            ensure!(!gaps.is_empty(), "no gap between {from_ms} and {until_ms}: {all:?}");
             let longest = gaps.iter().map(|(start, end)| end - start).max().unwrap_or_default();
-            ensure!(longest > 0 && longest < RESTART_MS, "{gaps:?}");
+            ensure!(
+                longest > 0 && longest < RESTART_MS,
+                "{gaps:?} between {from_ms} and {until_ms}, of {all:?}"
+            );
             let minute = gaps[0].0.div_euclid(60_000) * 60_000;
             let question = format!("SELECT coverage FROM minute_trades WHERE time = {minute}ms");
             let rows = influx.influxql(MINUTES, &question).await?;
