@@ -8,8 +8,10 @@
 #[allow(dead_code, reason = "the tests of the store share it; not all of it is needed here")]
 mod kit;
 
+mod ask;
 mod chart;
 mod feed;
+mod first;
 mod package;
 mod secrets;
 mod story;
@@ -17,6 +19,12 @@ mod story;
 use anyhow::Result;
 use std::process::ExitCode;
 use tickberry_tests::harness::lab::{Lab, down, lab, nothing_left};
+
+/// Role, and on which host the lab's inventory has it.
+const GATEWAY: &str = "pi1";
+const CONSOLE: &str = "pi2";
+const STORE: &str = "pi3";
+const ARM64: &str = "pi4";
 
 /// The lab itself: ended in the middle of everything, it leaves nothing.
 async fn a_lab_that_crashes_leaves_nothing() -> Result<()> {

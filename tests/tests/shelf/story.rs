@@ -1,28 +1,23 @@
 //! The story, step by step; each begins where the last one ended.
 
-use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::ask::{
+    audited, closed_to_the_lan, gaps, goes_on, installed, journal, on_store, restart_gap, settled,
+    store_and_journal_agree, windows,
+};
 use crate::feed::Feed;
-use crate::kit::{agree, compare};
+use crate::first::{alone, alone_no_more, flash, shell};
+use crate::kit::compare;
 use crate::package::Packages;
-use crate::{chart, secrets};
+use crate::{ARM64, CONSOLE, GATEWAY, STORE, chart, secrets};
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::json;
 use tickberry_tests::generate;
-use tickberry_tests::harness::influx_store::MINUTES;
-use tickberry_tests::harness::lab::{HOSTS, Lab, RUN, address, enter};
-use tickberry_tests::harness::{Client, InfluxStore, Journal, SOURCE, TempHome, eventually};
-use tickberry_tests::oracle::{Sent, Windows, minutes, recorded, same};
+use tickberry_tests::harness::lab::{HOSTS, Lab, RUN, address};
+use tickberry_tests::harness::{TempHome, eventually};
+use tickberry_tests::oracle::{Sent, minutes, recorded, same};
 
-/// Role, and on which host the lab's inventory has it.
-const GATEWAY: &str = "pi1";
-const CONSOLE: &str = "pi2";
-const STORE: &str = "pi3";
-const ARM64: &str = "pi4";
-
-/// A restart of the gateway costs less than this.
-const RESTART_MS: i64 = 3_000;
 /// A program that says it is ready, and then does nothing: for systemd all is well with it.
 const BROKEN: &str = r#"#!/bin/sh
 [ -n "$NOTIFY_SOCKET" ] || exit 1
@@ -54,71 +49,6 @@ impl Steps {
     }
 }
 
-/// What the store on the shelf holds, asked on its own host.
-fn influx() -> Result<InfluxStore> {
-    InfluxStore::running("127.0.0.1:8086".parse()?, &Path::new(RUN).join("secrets"))
-}
-
-/// Asks on the store's own host.
-async fn on_store<T>(ask: impl AsyncFnOnce(InfluxStore) -> Result<T>) -> Result<T> {
-    enter(&format!("tickberry-lab-{STORE}"))?;
-    let answer = ask(influx()?).await;
-    enter("tickberry-lab")?;
-    answer
-}
-
-/// The gateway's own HTTP.
-fn gateway() -> Result<Client> {
-    Ok(Client::new(format!("{}:9181", address(GATEWAY)).parse()?))
-}
-
-/// The journal, and that the store holds just what is in it; how many trades.
-async fn store_and_journal_agree() -> Result<usize> {
-    // Gateway and store are for the hosts only, so this asks as one of them.
-    on_store(async |influx| {
-        eventually(Duration::from_secs(150), "store and journal agree", async || {
-            agree(&influx, &gateway()?).await
-        })
-        .await
-    })
-    .await
-}
-
-async fn journal() -> Result<Journal> {
-    on_store(async |_| Journal::read(&gateway()?, SOURCE, 0).await).await
-}
-
-/// `tickberry audit` on the shelf, over all there is.
-async fn audited(lab: &Lab) -> Result<String> {
-    let words = format!("tickberry audit --http {}:8080 --since 3000d", address(CONSOLE));
-    let said = lab.on(CONSOLE, &words).await?;
-    ensure!(said.contains(" 0 differ") && !said.contains(" 0 minutes equal"), "{said}");
-    Ok(said.lines().last().unwrap_or_default().trim().to_owned())
-}
-
-/// Trades go on: the journal has more of them than before.
-async fn goes_on() -> Result<()> {
-    let before = journal().await?.trades.len();
-    on_store(async |_| {
-        eventually(Duration::from_secs(120), "trades arrive", async || {
-            let now = Journal::read(&gateway()?, SOURCE, 0).await?.trades.len();
-            ensure!(now > before + 20, "{now}, {before} before");
-            Ok(())
-        })
-        .await
-    })
-    .await
-}
-
-/// Each of these hosts has this version of the package.
-async fn installed(lab: &Lab, hosts: &[&str], version: &str) -> Result<()> {
-    for host in hosts {
-        let have = lab.on(host, "dpkg-query --show --showformat '${Version}' tickberry").await?;
-        ensure!(have.split('-').next() == Some(version), "{host} has {have}, not {version}");
-    }
-    Ok(())
-}
-
 fn now_ms() -> Result<i64> {
     Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64)
 }
@@ -137,98 +67,6 @@ fn recordings(home: &TempHome) -> Result<(Vec<std::path::PathBuf>, Vec<Sent>)> {
         files.push(file);
     }
     Ok((files, sent))
-}
-
-/// From the card's image to a host that lets its user in; the seed comes out of the image that `flash` made.
-async fn flash(lab: &mut Lab, home: &TempHome) -> Result<String> {
-    let (image, card, seed) = (home.join("system.img"), home.join("pi1.img"), home.join("seed"));
-    std::fs::create_dir(&seed)?;
-    let make = format!(
-        "set -e; export PATH=$PATH:/usr/sbin:/sbin; truncate -s 96M {image}
-         printf 'start=8192,size=131072,type=c\\nstart=139264,type=83\\n' | sfdisk -q {image}
-         mformat -i {image}@@4194304 -F -T 131072 -h 16 -s 63 ::
-         echo 'console=tty1 root=LABEL=writable rootwait' >{home}/cmdline.txt
-         echo '#cloud-config' >{home}/user-data; : >{home}/meta-data
-         mcopy -i {image}@@4194304 {home}/cmdline.txt {home}/user-data {home}/meta-data ::",
-        image = image.display(),
-        home = home.path().display()
-    );
-    shell(&make).await?;
-    let variables = json!({"flash_host": GATEWAY, "flash_image": image, "flash_to_file": card}).to_string();
-    lab.play("flash", &["-e", &variables]).await?.well()?;
-    for file in ["user-data", "meta-data", "network-config"] {
-        let (card, file) = (card.display(), seed.join(file).display().to_string());
-        shell(&format!("mcopy -i {card}@@4194304 ::$(basename {file}) {file}")).await?;
-    }
-    let user_data = std::fs::read_to_string(seed.join("user-data"))?;
-    ensure!(user_data.starts_with("#cloud-config"), "{user_data}");
-    // The schema, by the real cloud-init; and then it has to do what is asked of it.
-    shell(&format!("{} >/dev/null", put(STORE, &seed.join("user-data"), "/root/user-data"))).await?;
-    let schema =
-        lab.on(STORE, "cloud-init schema --config-file /root/user-data 2>&1; rm /root/user-data").await?;
-    ensure!(schema.contains("Valid cloud-config"), "{schema}");
-    shell(&put(STORE, &seed.join("network-config"), "/root/network-config")).await?;
-    let network = lab
-        .on(
-            STORE,
-            "cloud-init devel net-convert --network-data /root/network-config --kind yaml --distro debian \
-             --output-kind networkd --directory /root/net >/dev/null 2>&1; cat /root/net/etc/systemd/network/*; \
-             rm -r /root/net /root/network-config",
-        )
-        .await?;
-    let wanted = format!("Address={}/24", address(GATEWAY));
-    ensure!(network.contains(&wanted), "{wanted} is not in what cloud-init makes of it: {network}");
-    // What this machine knows of the host before they have met.
-    let known = std::fs::read_to_string(Path::new(RUN).join("known_hosts"))?;
-    let known: Vec<&str> =
-        known.lines().filter_map(|line| line.strip_prefix(&format!("{} ", address(GATEWAY)))).collect();
-    lab.host("fresh", GATEWAY, &[&seed.display().to_string()]).await?;
-    let key = lab.on(GATEWAY, "cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub").await?;
-    ensure!(known.len() == 1 && known[0].starts_with(key.trim()), "known: {known:?}; the host's: {key}");
-    let status = lab.on(GATEWAY, "cloud-init status --wait --long; hostname; id pi").await?;
-    ensure!(status.contains("status: done") && status.contains(&format!("\n{GATEWAY}\n")), "{status}");
-    let keys = lab.on(GATEWAY, "cat /home/pi/.ssh/authorized_keys; sudo -l -U pi").await?;
-    let key = std::fs::read_to_string(Path::new(RUN).join("key.pub"))?;
-    let key = key.split_whitespace().nth(1).context("a public key")?;
-    ensure!(keys.contains(key) && keys.contains("NOPASSWD: ALL"), "{keys}");
-    Ok(schema.trim().to_owned())
-}
-
-/// One Pi and no Ansible: the package, and `systemctl enable --now`.
-async fn alone(lab: &Lab, packages: &Packages) -> Result<()> {
-    let package = packages.folder().join(format!("tickberry_{}_arm64.deb", packages.version));
-    shell(&put(ARM64, &package, "/root/tickberry.deb")).await?;
-    let words = "apt-get install -qq -y /root/tickberry.deb >/dev/null 2>&1 && systemctl enable --quiet --now tickberry";
-    lab.on(ARM64, words).await.map(drop)
-}
-
-/// Gateway, broker, aggregator and page work in it, on arm64; then it goes, and leaves the host as it was.
-async fn alone_no_more(lab: &Lab) -> Result<String> {
-    let audit = eventually(Duration::from_secs(120), "minutes of one Pi alone", async || {
-        let said = lab.on(ARM64, "tickberry audit 2>&1").await?;
-        ensure!(said.contains(" 0 differ") && !said.contains(" 0 minutes equal"), "{said}");
-        Ok(said)
-    })
-    .await?;
-    let page = Client::new(format!("{}:8080", address(ARM64)).parse()?);
-    page.body("/").await.context("the page of one Pi alone")?;
-    let words = "systemctl stop tickberry && tickberry --version && dpkg --print-architecture && \
-                 apt-get purge -qq -y tickberry >/dev/null 2>&1 && rm /root/tickberry.deb && test ! -e /var/lib/tickberry";
-    let said = lab.on(ARM64, words).await?;
-    Ok(format!("{}; {}", said.replace('\n', " ").trim(), audit.lines().last().unwrap_or_default().trim()))
-}
-
-fn put(host: &str, from: &Path, to: &str) -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/lab");
-    format!("{} ssh {host} 'cat >{to}' <{}", script.display(), from.display())
-}
-
-async fn shell(words: &str) -> Result<()> {
-    let mut command = tokio::process::Command::new("bash");
-    command.args(["-c", words]);
-    let finished = tickberry_tests::harness::Finished::within(Duration::from_secs(60), command).await?;
-    ensure!(finished.code == 0, "{words}: {finished:?}");
-    Ok(())
 }
 
 /// All that happens. What is played, where, and in which order: read it from top to bottom.
@@ -408,60 +246,4 @@ pub(crate) async fn tell(lab: &mut Lab, packages: &Packages, steps: &mut Steps) 
     let hidden = secrets::nowhere(lab).await?;
     steps.done("secrets", since, hidden);
     Ok(())
-}
-
-/// What is for the hosts only does not answer to a machine beside them.
-async fn closed_to_the_lan() -> Result<()> {
-    for (host, port) in [(GATEWAY, 9181), (CONSOLE, 8883), (STORE, 8086)] {
-        let place = format!("{}:{port}", address(host));
-        let there = tokio::net::TcpStream::connect(&place);
-        let answer = tokio::time::timeout(Duration::from_secs(2), there).await;
-        ensure!(!matches!(answer, Ok(Ok(_))), "{place} lets anybody in");
-    }
-    let page = Client::new(format!("{}:8080", address(CONSOLE)).parse()?);
-    page.body("/").await.map(drop).context("the page")
-}
-
-async fn windows() -> Result<Windows> {
-    on_store(async |influx| influx.minutes().await).await
-}
-
-/// Those of them that no trade of this time or later can change: trades are late by a second at most here.
-fn settled(mut windows: Windows, at_ms: i64) -> Windows {
-    windows.retain(|(_, start_ms), _| start_ms + 60_000 + 5_000 <= at_ms);
-    windows
-}
-
-/// Start and end, in ms, of the gaps between two times.
-async fn gaps(influx: &InfluxStore, from_ms: i64, until_ms: i64) -> Result<Vec<(i64, i64)>> {
-    let rows = influx.influxql(MINUTES, "SELECT start_ms, end_ms, reason FROM feed_gaps").await?;
-    let number =
-        |row: &std::collections::BTreeMap<String, Value>, name: &str| row.get(name).and_then(Value::as_i64);
-    let all = rows.iter().filter_map(|row| Some((number(row, "start_ms")?, number(row, "end_ms")?)));
-    Ok(all.filter(|(start, end)| *start > from_ms && *end < until_ms).collect())
-}
-
-/// The gap that the gateway's restart between two times has left: short, and its minute says so.
-async fn restart_gap(from_ms: i64, until_ms: i64) -> Result<i64> {
-    on_store(async |influx| {
-        eventually(Duration::from_secs(90), "the restart is a gap", async || {
-            let all = gaps(&influx, 0, i64::MAX).await?;
-            let gaps = gaps(&influx, from_ms, until_ms).await?;
-            ensure!(!gaps.is_empty(), "no gap between {from_ms} and {until_ms}: {all:?}");
-            let longest = gaps.iter().map(|(start, end)| end - start).max().unwrap_or_default();
-            ensure!(
-                longest > 0 && longest < RESTART_MS,
-                "{gaps:?} between {from_ms} and {until_ms}, of {all:?}"
-            );
-            let minute = gaps[0].0.div_euclid(60_000) * 60_000;
-            let question = format!("SELECT coverage FROM minute_trades WHERE time = {minute}ms");
-            let rows = influx.influxql(MINUTES, &question).await?;
-            let covered: Vec<f64> = rows.iter().filter_map(|row| row.get("coverage")?.as_f64()).collect();
-            let shown = !covered.is_empty() && covered.iter().all(|part| (0.9..1.0).contains(part));
-            ensure!(shown, "coverage {covered:?} of the minute {minute} with {gaps:?}");
-            Ok(longest)
-        })
-        .await
-    })
-    .await
 }
