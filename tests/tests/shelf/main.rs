@@ -28,7 +28,8 @@ const ARM64: &str = "pi4";
 
 /// The lab itself: ended in the middle of everything, it leaves nothing.
 async fn a_lab_that_crashes_leaves_nothing() -> Result<()> {
-    nothing_left().await?;
+    // There is one lab a machine, and one that was ended with its test may be there still.
+    down().await?;
     let mut command = lab(&["up"]);
     command.env("TICKBERRY_LAB_HOSTS", "pi1 pi2").env("TICKBERRY_LAB_AGGREGATOR", "pi2");
     let mut up = command.spawn()?;
