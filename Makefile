@@ -82,10 +82,15 @@ breaks: ## Break the program on purpose, one patch of tests/breaks/ at a time: t
 	@scripts/breaks $(BREAKS)
 
 .PHONY: lint
-lint: ## Formatting, clippy and shellcheck, warnings are errors
+lint: clippy ## Formatting, clippy and shellcheck, warnings are errors
 	@$(CARGO) fmt --all --check
-	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	@shellcheck scripts/* tests/shelf/* .ci/run
+
+# The second takes what `cargo test` alone leaves out.
+.PHONY: clippy
+clippy:
+	@$(CARGO) clippy --locked --quiet --workspace --all-targets -- -D warnings
+	@$(CARGO) clippy --locked --quiet -p tickberry-tests --test '*' -- -D warnings
 
 .PHONY: fresh
 fresh: ## How long `make run` takes in a fresh Debian root file system (needs root and mmdebstrap)
