@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::process::Command;
 
-/// Its hosts.
+/// Its hosts; one more stands beside it, in no inventory.
 pub const HOSTS: [&str; 4] = ["pi1", "pi2", "pi3", "pi4"];
 /// Where it notes what runs.
 pub const RUN: &str = "/run/tickberry-lab";

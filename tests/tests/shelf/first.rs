@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::package::Packages;
-use crate::{ARM64, GATEWAY, STORE};
+use crate::{BESIDE, GATEWAY, STORE};
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use tickberry_tests::harness::lab::{Lab, RUN, address};
@@ -68,24 +68,25 @@ pub(crate) async fn flash(lab: &mut Lab, home: &TempHome) -> Result<String> {
 /// One Pi and no Ansible: the package, and `systemctl enable --now`.
 pub(crate) async fn alone(lab: &Lab, packages: &Packages) -> Result<()> {
     let package = packages.folder().join(format!("tickberry_{}_arm64.deb", packages.version));
-    shell(&put(ARM64, &package, "/root/tickberry.deb")).await?;
+    shell(&put(BESIDE, &package, "/root/tickberry.deb")).await?;
     let words = "apt-get install -qq -y /root/tickberry.deb >/dev/null 2>&1 && systemctl enable --quiet --now tickberry";
-    lab.on(ARM64, words).await.map(drop)
+    lab.on(BESIDE, words).await.map(drop)
 }
 
-/// Gateway, broker, aggregator and page work in it, on arm64; then it goes, and leaves the host as it was.
+/// Gateway, broker, aggregator and page work in it, on arm64; then it goes, leaves the host as it was, and the host is switched off.
 pub(crate) async fn alone_no_more(lab: &Lab) -> Result<String> {
     let audit = eventually(Duration::from_secs(120), "minutes of one Pi alone", async || {
-        let said = lab.on(ARM64, "tickberry audit 2>&1").await?;
+        let said = lab.on(BESIDE, "tickberry audit 2>&1").await?;
         ensure!(said.contains(" 0 differ") && !said.contains(" 0 minutes equal"), "{said}");
         Ok(said)
     })
     .await?;
-    let page = Client::new(format!("{}:8080", address(ARM64)).parse()?);
+    let page = Client::new(format!("{}:8080", address(BESIDE)).parse()?);
     page.body("/").await.context("the page of one Pi alone")?;
     let words = "systemctl stop tickberry && tickberry --version && dpkg --print-architecture && \
                  apt-get purge -qq -y tickberry >/dev/null 2>&1 && rm /root/tickberry.deb && test ! -e /var/lib/tickberry";
-    let said = lab.on(ARM64, words).await?;
+    let said = lab.on(BESIDE, words).await?;
+    lab.host("kill", BESIDE, &[]).await?;
     Ok(format!("{}; {}", said.replace('\n', " ").trim(), audit.lines().last().unwrap_or_default().trim()))
 }
 

@@ -25,6 +25,8 @@ const GATEWAY: &str = "pi1";
 const CONSOLE: &str = "pi2";
 const STORE: &str = "pi3";
 const ARM64: &str = "pi4";
+/// Stands beside the shelf; arm64, too.
+const BESIDE: &str = "pi5";
 
 /// The lab itself: ended in the middle of everything, it leaves nothing.
 async fn a_lab_that_crashes_leaves_nothing() -> Result<()> {

@@ -74,13 +74,10 @@ pub(crate) async fn tell(lab: &mut Lab, packages: &Packages, steps: &mut Steps) 
     let home = TempHome::new("shelf");
     let (files, sent) = recordings(&home)?;
 
-    let alone_since = Instant::now();
     alone(lab, packages).await.context("one Pi alone")?;
     let since = Instant::now();
     let schema = flash(lab, &home).await.context("flash")?;
     steps.done("flash, applied by cloud-init", since, schema);
-    let audit = alone_no_more(lab).await.context("one Pi alone")?;
-    steps.done("one Pi alone, meanwhile", alone_since, audit);
 
     let since = Instant::now();
     let feed = Feed::recorded(files).await?;
@@ -91,6 +88,9 @@ pub(crate) async fn tell(lab: &mut Lab, packages: &Packages, steps: &mut Steps) 
     ensure!(machine == "arm64\nactive\n", "{machine}");
     closed_to_the_lan().await?;
     steps.done("site on bare hosts", since, format!("{} hosts, the aggregator on arm64", HOSTS.len()));
+    let since = Instant::now();
+    let audit = alone_no_more(lab).await.context("one Pi alone")?;
+    steps.done("one Pi alone, meanwhile", since, audit);
 
     let since = Instant::now();
     on_store(async |influx| {
@@ -134,7 +134,6 @@ pub(crate) async fn tell(lab: &mut Lab, packages: &Packages, steps: &mut Steps) 
                 said.out
             );
         }
-        tokio::time::sleep(Duration::from_secs(3)).await;
         lab.host("boot", host, &[]).await?;
         goes_on().await.with_context(|| format!("after {host} lost power"))?;
         steps.done(&format!("{host} loses power"), since, "on again, trades go on");
@@ -151,7 +150,7 @@ pub(crate) async fn tell(lab: &mut Lab, packages: &Packages, steps: &mut Steps) 
     let before = journal().await?;
     let (newer, from_ms) = (packages.again(&home.join(""), "9.0.0", None)?, now_ms()?);
     let newer = json!({ "tickberry_deb": newer }).to_string();
-    lab.play("update", &["-e", &newer]).await?.well().context("update")?;
+    lab.play("update", &["-e", &newer, "-e", "tickberry_update_watch=5"]).await?.well().context("update")?;
     installed(lab, &HOSTS, "9.0.0").await?;
     goes_on().await?;
     let until_ms = now_ms()?;
