@@ -39,6 +39,12 @@ pub fn publish(topic: &str, payload: &[u8]) -> Vec<u8> {
     packet(0x30, &[&text(topic), payload].concat())
 }
 
+/// PINGREQ.
+pub const PING: [u8; 2] = [0xc0, 0];
+
+/// PINGRESP.
+pub const PONG: [u8; 2] = [0xd0, 0];
+
 /// DISCONNECT.
 pub const DISCONNECT: [u8; 2] = [0xe0, 0];
 

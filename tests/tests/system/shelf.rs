@@ -4,8 +4,9 @@ use crate::feed::Feed;
 use anyhow::ensure;
 use std::time::Duration;
 use tickberry_tests::harness::{
-    Client, Finished, Host, PASSWORD, Process, Role, TOKEN, TempHome, command, eventually, turn,
+    Client, Finished, Host, PASSWORD, Process, Role, TOKEN, TempHome, command, eventually, raw, turn,
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test]
 async fn status_audit_and_check_know_the_roles() {
@@ -46,13 +47,18 @@ async fn status_audit_and_check_know_the_roles() {
     .unwrap();
     let audit = Finished::of(asked("audit", &aggregator.folder)).await.unwrap();
     assert!(audit.code == 0 && audit.out.contains("0 differ"), "{audit:?}");
-    // The running gateway's connection is left alone.
+    // The running gateway's connection is left alone, and so is another who checks.
+    let mut other = raw::connected(taps, "check", true).await.unwrap();
     let check = Finished::of(asked("check", &gateway.folder)).await.unwrap();
     assert!(
         check.code == 0 && check.out.contains("not tried") && check.out.contains("BUS_PASSWORD"),
         "{check:?}"
     );
     assert_eq!(feed.connections(), 1);
+    let mut answer = [0; 2];
+    other.write_all(&raw::PING).await.unwrap();
+    other.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, raw::PONG);
     broker.process.kill9().await.unwrap();
     eventually(Duration::from_secs(20), "what cannot be heard is not blamed on the feed", async || {
         let status = Finished::of(asked("status", &aggregator.folder)).await?;

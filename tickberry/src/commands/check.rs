@@ -118,7 +118,9 @@ async fn bus(settings: &Settings) -> Finding {
 }
 
 async fn answers(bus: BusConfig) -> Result<(), String> {
-    let (_publisher, mut events) = mqtt::connect(bus, "check", None, vec![topic::all("status")]);
+    // Of the same name as another Pi's, which may ask at the same time, it would end that one's connection.
+    let id = format!("check-{:016x}", rand::random::<u64>());
+    let (_publisher, mut events) = mqtt::connect(bus, &id, None, vec![topic::all("status")]);
     match tokio::time::timeout(PATIENCE, events.recv()).await {
         Ok(Some(Event::Up | Event::Message { .. })) => Ok(()),
         Ok(Some(Event::Down(why))) => Err(why),
