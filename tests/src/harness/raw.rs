@@ -29,6 +29,12 @@ pub fn connect(id: &str, clean: bool, keep_alive_s: u16) -> Vec<u8> {
     packet(0x10, &[&text("MQTT")[..], &flags, &keep_alive_s.to_be_bytes(), &text(id)].concat())
 }
 
+/// CONNECT of a service, with the secret they share.
+pub fn connect_service(id: &str, username: &str, password: &str) -> Vec<u8> {
+    let parts = [&text("MQTT")[..], &[4, 0xc2, 0, 30], &text(id), &text(username), &text(password)];
+    packet(0x10, &parts.concat())
+}
+
 /// SUBSCRIBE.
 pub fn subscribe(filter: &str, qos: u8) -> Vec<u8> {
     packet(0x82, &[&[0, 1], &text(filter)[..], &[qos]].concat())
@@ -50,8 +56,13 @@ pub const DISCONNECT: [u8; 2] = [0xe0, 0];
 
 /// A connection that got its CONNACK.
 pub async fn connected(address: SocketAddr, id: &str, clean: bool) -> Result<TcpStream> {
+    accepted(address, &connect(id, clean, 30)).await
+}
+
+/// A connection whose CONNECT got its CONNACK.
+pub async fn accepted(address: SocketAddr, connect: &[u8]) -> Result<TcpStream> {
     let mut socket = TcpStream::connect(address).await?;
-    socket.write_all(&connect(id, clean, 30)).await?;
+    socket.write_all(connect).await?;
     let mut answer = [0; 4];
     tokio::time::timeout(Duration::from_secs(5), socket.read_exact(&mut answer)).await??;
     ensure!(answer[0] == 0x20 && answer[3] == 0, "CONNACK {answer:?}");

@@ -48,7 +48,8 @@ async fn status_audit_and_check_know_the_roles() {
     let audit = Finished::of(asked("audit", &aggregator.folder)).await.unwrap();
     assert!(audit.code == 0 && audit.out.contains("0 differ"), "{audit:?}");
     // The running gateway's connection is left alone, and so is another who checks.
-    let mut other = raw::connected(taps, "check", true).await.unwrap();
+    let mut other =
+        raw::accepted(services, &raw::connect_service("check", "service", PASSWORD)).await.unwrap();
     let check = Finished::of(asked("check", &gateway.folder)).await.unwrap();
     assert!(
         check.code == 0 && check.out.contains("not tried") && check.out.contains("BUS_PASSWORD"),
