@@ -208,6 +208,9 @@ pub(crate) async fn tell(lab: &mut Lab, packages: &Packages, steps: &mut Steps) 
     // Of what came while it was copied a part is in it.
     let before = settled(windows().await?, from_ms);
     ensure!(!before.is_empty(), "nothing that a backup could keep");
+    steps.done("backup under load", since, "no gap");
+
+    let since = Instant::now();
     lab.play("destroy", &["-e", "tickberry_purge=true", "-e", &newer]).await?.well().context("destroy")?;
     let left = lab
         .on(STORE, "find /var/lib/influxdb /var/lib/tickberry /etc/tickberry -type f 2>/dev/null | wc -l")
@@ -217,6 +220,9 @@ pub(crate) async fn tell(lab: &mut Lab, packages: &Packages, steps: &mut Steps) 
     lab.play("site", &["-e", &newer]).await?.well().context("site after destroy")?;
     let empty = windows().await?;
     ensure!(empty.is_empty(), "{} windows before anything was restored", empty.len());
+    steps.done("destroy, fresh card, site", since, "nothing is left of what was stored");
+
+    let since = Instant::now();
     let started = "systemctl show --property=ActiveEnterTimestamp tickberry-gateway";
     let before_restore = lab.on(GATEWAY, started).await?;
     shell(&format!(
@@ -227,6 +233,9 @@ pub(crate) async fn tell(lab: &mut Lab, packages: &Packages, steps: &mut Steps) 
     let played = lab.play("restore", &["-e", &newer, "-e", &cut]).await?;
     ensure!(played.code != 0, "a backup with half an archive was taken for a whole one");
     ensure!(lab.on(GATEWAY, started).await? == before_restore, "it was stopped for a backup that is none");
+    steps.done("half a backup", since, "nothing was stopped for it");
+
+    let since = Instant::now();
     lab.on(STORE, "install -D -m 644 /dev/null /var/lib/grafana/plugins-bundled/one").await?;
     let backup = format!("tickberry_backup={RUN}/backups/one");
     lab.play("restore", &["-e", &newer, "-e", &backup]).await?.well().context("restore")?;
@@ -235,11 +244,7 @@ pub(crate) async fn tell(lab: &mut Lab, packages: &Packages, steps: &mut Steps) 
     let restored = settled(windows().await?, from_ms);
     same(&before, &restored).map_err(anyhow::Error::msg).context("restored")?;
     let audit = audited(lab).await?;
-    steps.done(
-        "backup, destroy, fresh card, restore",
-        since,
-        format!("{count} trades, the same {} minutes; {audit}", before.len()),
-    );
+    steps.done("restore", since, format!("{count} trades, the same {} minutes; {audit}", before.len()));
 
     let since = Instant::now();
     let hidden = secrets::nowhere(lab).await?;
