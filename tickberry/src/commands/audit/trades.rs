@@ -82,11 +82,15 @@ impl Trades {
         self.0.keys().map(String::as_str)
     }
 
-    /// Compares the trades from a time on with those of the store; not those older than all that the store still keeps.
+    /// Compares the trades from a time on with those of the store; not those older than all that the store still keeps, nor those of
+    /// epochs before the journal's first: the store has them of a journal that is gone, with its card for instance.
     pub(super) fn compare(&self, store: &Trades, from_ms: i64) -> Found {
         let kept = store.0.values().flat_map(BTreeMap::keys).map(|part| part.block).min();
+        let first = self.0.values().flat_map(BTreeMap::keys).map(|part| part.block.1).min();
         let inside = |part: &Part| {
-            part.minute >= from_ms.div_euclid(MINUTE_MS) && kept.is_none_or(|kept| part.block >= kept)
+            part.minute >= from_ms.div_euclid(MINUTE_MS)
+                && kept.is_none_or(|kept| part.block >= kept)
+                && first.is_some_and(|first| part.block.1 >= first)
         };
         let (mut found, none) = (Found::default(), Parts::new());
         for (symbol, parts) in &self.0 {
@@ -136,6 +140,7 @@ mod tests {
             ("one missing", trades(all().filter(|(_, offset)| *offset != 5_000)), 1, 0),
             ("the last missing", trades(all().take(9_999)), 1, 0),
             ("again under another epoch", trades(all().chain([(2, 77)])), 0, 1),
+            ("some of a journal that is gone", trades(all().chain([(0, 77), (0, 9_999)])), 0, 0),
             ("another in its place", trades(all().map(moved(77))), 1, 1),
             ("one at a time of its own", trades(all().chain([(1, 90_000)])), 0, 1),
             ("an old block forgotten", trades(all().skip(BLOCK as usize)), 0, 0),
